@@ -1,0 +1,2 @@
+//! The project's own commands: ci, test, tidy, bench.
+fn main() {}
