@@ -1,1 +1,14 @@
-//! The pipeline: contract to plan, the ports, sources, plugins, accept, deliver. No sockets.
+//! The pipeline, knowing no transport.
+//!
+//! `contract` (as written) → `plan` (one profile, every reference resolved) →
+//! what the binary builds and runs. `pipeline::accept` is left of the log, where
+//! a sender is waiting; `pipeline::deliver` is right of it, where nobody is.
+
+pub mod driver;
+pub mod expr;
+pub mod glob;
+pub mod journal;
+pub mod plan;
+pub mod ports;
+pub mod secret;
+pub mod source;

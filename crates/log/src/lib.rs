@@ -7,6 +7,6 @@
 mod port;
 
 pub use port::{
-    AppendError, Entry, Lane, Log, Position, ReadError, Record, Scan, Start, Subscription, Topic, TopicInfo,
-    TopicSet,
+    AppendError, Entry, Lane, Log, Position, ReadError, Record, Scan, Start, Subscription, Topic, TopicError,
+    TopicInfo, TopicSet,
 };

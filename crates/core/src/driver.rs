@@ -1,0 +1,141 @@
+//! What a driver is: a row of a constant table.
+//!
+//! A driver's file holds its row, its strict configuration and its port. The
+//! contract's checker, the docs, `hook drivers`, the schema and the tests all
+//! iterate the tables, so adding a driver touches its file and one line.
+
+use std::{fmt, sync::Arc};
+
+use async_trait::async_trait;
+use hook_event::{Clock, Entropy};
+use hook_sdk::Hook;
+use schemars::{Schema, SchemaGenerator};
+use toml::{Spanned, de::DeValue};
+
+use crate::{
+    ports::{Egress, Ingress},
+    secret::{Environment, SecretRef},
+};
+
+/// The tables that a contract is checked against.
+#[derive(Clone, Copy)]
+pub struct Drivers {
+    /// Drivers that bring events in, alphabetical.
+    pub ingress: &'static [IngressDriver],
+    /// Drivers that take events out, alphabetical.
+    pub egress: &'static [EgressDriver],
+    /// Hooks that a contract can configure, alphabetical.
+    pub plugins: &'static [PluginDriver],
+}
+
+/// One kind of ingress adapter.
+pub struct IngressDriver {
+    /// The name in the contract.
+    pub name: &'static str,
+    /// One line for a person.
+    pub summary: &'static str,
+    /// A table that parses: the keys after `id` and `driver`.
+    pub example: &'static str,
+    /// Reads the keys that are left when the common ones were taken off.
+    pub parse: fn(Spanned<DeValue<'_>>) -> Result<Arc<dyn IngressConfig>, toml::de::Error>,
+    /// The keys as JSON Schema.
+    pub schema: fn(&mut SchemaGenerator) -> Schema,
+}
+
+/// One kind of egress adapter.
+pub struct EgressDriver {
+    /// The name in the contract.
+    pub name: &'static str,
+    /// One line for a person.
+    pub summary: &'static str,
+    /// A table that parses: the keys after `id` and `driver`.
+    pub example: &'static str,
+    /// Reads the keys that are left when the common ones were taken off.
+    pub parse: fn(Spanned<DeValue<'_>>) -> Result<Arc<dyn EgressConfig>, toml::de::Error>,
+    /// The keys as JSON Schema.
+    pub schema: fn(&mut SchemaGenerator) -> Schema,
+}
+
+/// One kind of hook that a contract can configure under `plugins`.
+pub struct PluginDriver {
+    /// The name in the contract.
+    pub name: &'static str,
+    /// One line for a person.
+    pub summary: &'static str,
+    /// A table that parses: the keys after `driver`.
+    pub example: &'static str,
+    /// Reads the keys that are left when `driver` was taken off.
+    pub parse: fn(Spanned<DeValue<'_>>) -> Result<Arc<dyn Hook>, toml::de::Error>,
+    /// The keys as JSON Schema.
+    pub schema: fn(&mut SchemaGenerator) -> Schema,
+}
+
+/// An ingress adapter as the contract wrote it.
+#[async_trait]
+pub trait IngressConfig: fmt::Debug + Send + Sync {
+    /// The secrets that it names.
+    fn secrets(&self) -> Vec<SecretRef> {
+        Vec::new()
+    }
+
+    /// What is wrong beyond types, found without any I/O: key and message.
+    fn check(&self) -> Vec<Problem> {
+        Vec::new()
+    }
+
+    /// Opens sockets and reads secrets; re-validates nothing.
+    async fn build(&self, context: &BuildContext) -> Result<Box<dyn Ingress>, BuildError>;
+}
+
+/// An egress adapter as the contract wrote it.
+#[async_trait]
+pub trait EgressConfig: fmt::Debug + Send + Sync {
+    /// The secrets that it names.
+    fn secrets(&self) -> Vec<SecretRef> {
+        Vec::new()
+    }
+
+    /// What is wrong beyond types, found without any I/O: key and message.
+    fn check(&self) -> Vec<Problem> {
+        Vec::new()
+    }
+
+    /// Where it delivers to, for a person: a URL without credentials, a path.
+    fn endpoint(&self) -> String;
+
+    /// Opens sockets and reads secrets; re-validates nothing.
+    async fn build(&self, context: &BuildContext) -> Result<Arc<dyn Egress>, BuildError>;
+}
+
+/// Something wrong with the value of one key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The key, or the empty text for the whole table.
+    pub key: &'static str,
+    /// What is wrong, and what is valid.
+    pub message: String,
+}
+
+/// What a driver needs to come to life.
+#[derive(Clone, Debug)]
+pub struct BuildContext {
+    /// The adapter's id.
+    pub id: Arc<str>,
+    /// The environment, for secrets.
+    pub environment: Environment,
+    /// The time.
+    pub clock: Clock,
+    /// Randomness.
+    pub entropy: Entropy,
+}
+
+/// Why an adapter could not be built.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// A secret is missing.
+    #[error(transparent)]
+    Secret(#[from] crate::secret::SecretError),
+    /// A socket, file or certificate cannot be had.
+    #[error("{0}")]
+    Resource(String),
+}

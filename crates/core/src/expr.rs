@@ -1,0 +1,261 @@
+//! The one small language for conditions and text: MiniJinja.
+//!
+//! An expression sees one event as `id`, `source`, `event_type`, `received_at`,
+//! `meta` and `payload`. It can be wrong but not harmful: it has fuel, a time
+//! limit and an output limit, and reads nothing but the event.
+
+use std::{
+    fmt, io,
+    sync::{Arc, LazyLock},
+    time::{Duration, Instant},
+};
+
+use hook_event::Event;
+use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value, context, value::Serde};
+
+const FUEL: u64 = 200_000;
+const TIME_LIMIT: Duration = Duration::from_millis(250);
+const OUTPUT_LIMIT: usize = 4 << 20;
+
+/// A condition such as `payload.action == "opened"`.
+#[derive(Clone)]
+pub struct Condition {
+    source: Arc<str>,
+    compiled: Arc<minijinja::Expression<'static, 'static>>,
+}
+
+/// A text such as `Review #{{ payload.number }}`.
+#[derive(Clone)]
+pub struct Template {
+    source: Arc<str>,
+    environment: Arc<Environment<'static>>,
+    name: &'static str,
+}
+
+/// An event bound for expressions: the payload is parsed once, however many look at it.
+#[derive(Clone)]
+pub struct View(Value);
+
+/// An expression that does not parse, or fails on an event.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{message}")]
+pub struct ExprError {
+    /// What is wrong, for a person.
+    pub message: String,
+    /// The bytes of the expression's text that are to blame, where known.
+    pub range: Option<std::ops::Range<usize>>,
+}
+
+/// The names that an expression may use.
+pub const NAMES: &[&str] = &["event_type", "id", "meta", "payload", "received_at", "source"];
+
+static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(environment);
+
+impl Condition {
+    /// Compiles a condition.
+    ///
+    /// # Errors
+    /// When it does not parse or uses a name that no event has.
+    pub fn parse(source: &str) -> Result<Self, ExprError> {
+        let compiled = ENVIRONMENT.compile_expression_owned(source.to_owned())?;
+        known_names(compiled.undeclared_variables(false).into_iter())?;
+        Ok(Self { source: source.into(), compiled: Arc::new(compiled) })
+    }
+
+    /// Whether it holds for the event.
+    ///
+    /// # Errors
+    /// When the expression fails on this event, such as by a missing field's field.
+    pub fn holds(&self, view: &View) -> Result<bool, ExprError> {
+        Ok(self.compiled.eval(view.0.clone())?.is_true())
+    }
+}
+
+impl Template {
+    /// Compiles a text.
+    ///
+    /// # Errors
+    /// When it does not parse or uses a name that no event has.
+    pub fn parse(source: &str) -> Result<Self, ExprError> {
+        Self::compile(source, "text")
+    }
+
+    /// Compiles a JSON text: what `{{ … }}` inserts is written as JSON.
+    ///
+    /// # Errors
+    /// When it does not parse or uses a name that no event has.
+    pub fn parse_json(source: &str) -> Result<Self, ExprError> {
+        Self::compile(source, "text.json")
+    }
+
+    /// The text for an event.
+    ///
+    /// # Errors
+    /// When the template fails on this event, takes too long or writes too much.
+    pub fn render(&self, view: &View) -> Result<String, ExprError> {
+        let template = self.environment.get_template(self.name)?;
+        let mut out = Limited { text: Vec::new(), until: Instant::now() + TIME_LIMIT };
+        template.render_captured_to(view.0.clone(), &mut out)?;
+        String::from_utf8(out.text).map_err(|error| ExprError { message: error.to_string(), range: None })
+    }
+
+    fn compile(source: &str, name: &'static str) -> Result<Self, ExprError> {
+        let mut environment = environment();
+        environment.add_template_owned(name, source.to_owned())?;
+        known_names(environment.get_template(name)?.undeclared_variables(false).into_iter())?;
+        Ok(Self { source: source.into(), environment: Arc::new(environment), name })
+    }
+}
+
+impl View {
+    /// Binds an event; a payload that is not JSON is bound as none.
+    pub fn of(event: &Event) -> Self {
+        let payload = event.payload_json().unwrap_or_default();
+        Self(context!(
+            id => event.id.to_string(),
+            source => event.source.as_str(),
+            event_type => event.event_type.as_str(),
+            received_at => event.received_at.to_string(),
+            meta => Value::from(Serde(&event.meta)),
+            payload => Value::from(Serde(&payload)),
+        ))
+    }
+}
+
+fn environment() -> Environment<'static> {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::SemiStrict);
+    environment.set_fuel(Some(FUEL));
+    environment.set_auto_escape_callback(|name| match name.ends_with(".json") {
+        true => AutoEscape::Json,
+        false => AutoEscape::None,
+    });
+    environment
+}
+
+fn known_names(used: impl Iterator<Item = String>) -> Result<(), ExprError> {
+    let globals: Vec<String> = ENVIRONMENT.globals().map(|(name, _)| name.to_owned()).collect();
+    for name in used {
+        if !NAMES.contains(&name.as_str()) && !globals.contains(&name) {
+            let message = format!("`{name}` is not a name here, expected one of {}", list(NAMES));
+            return Err(ExprError { message, range: None });
+        }
+    }
+    Ok(())
+}
+
+fn list(names: &[&str]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// Stops a template that writes too much or too long; fuel does not count what
+/// happens inside one filter.
+struct Limited {
+    text: Vec<u8>,
+    until: Instant,
+}
+
+impl io::Write for Limited {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.text.len() + bytes.len() > OUTPUT_LIMIT {
+            return Err(io::Error::other("the text is larger than 4 MiB"));
+        }
+        if Instant::now() > self.until {
+            return Err(io::Error::other("the text took longer than 250 ms"));
+        }
+        self.text.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl From<minijinja::Error> for ExprError {
+    fn from(error: minijinja::Error) -> Self {
+        let message = match error.detail() {
+            Some(detail) => format!("{}: {detail}", error.kind()),
+            None => error.kind().to_string(),
+        };
+        Self { message, range: error.range() }
+    }
+}
+
+impl fmt::Debug for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Condition({})", self.source)
+    }
+}
+
+impl fmt::Debug for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Template({})", self.source)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use hook_event::{Entropy, EventId, Meta};
+    use jiff::Timestamp;
+
+    use super::*;
+
+    fn view() -> View {
+        View::of(&Event {
+            id: EventId::new(Timestamp::UNIX_EPOCH, Entropy::SYSTEM),
+            source: "github".into(),
+            event_type: "pull_request.opened".into(),
+            received_at: Timestamp::UNIX_EPOCH,
+            meta: Meta::default(),
+            payload: Bytes::from_static(br#"{"number":7,"title":"a \"q\"\n{{ id }}","draft":false}"#),
+        })
+    }
+
+    #[test]
+    fn conditions() {
+        for (source, holds) in [
+            ("not payload.draft", true),
+            ("payload.number > 7", false),
+            ("event_type is startingwith('pull_request')", true),
+            ("payload.missing is undefined", true),
+            ("source in ['github', 'linear']", true),
+        ] {
+            assert_eq!(Condition::parse(source).unwrap().holds(&view()), Ok(holds), "{source}");
+        }
+    }
+
+    #[test]
+    fn a_misspelt_name_is_found_before_any_event() {
+        assert!(
+            Condition::parse("paylod.x == 1").unwrap_err().message.contains("`paylod` is not a name here")
+        );
+        assert!(Template::parse("{{ paylod.x }}").unwrap_err().message.contains("`payload`"));
+        assert!(Condition::parse("payload.x ==").is_err());
+    }
+
+    #[test]
+    fn text_is_data_and_never_evaluated_again() {
+        let text = Template::parse("#{{ payload.number }} {{ payload.title }}").unwrap();
+        assert_eq!(text.render(&view()).unwrap(), "#7 a \"q\"\n{{ id }}");
+    }
+
+    #[test]
+    fn json_text_stays_json() {
+        let text =
+            Template::parse_json(r#"{"text": {{ payload.title }} }"#).unwrap().render(&view()).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(json["text"], "a \"q\"\n{{ id }}");
+    }
+
+    #[test]
+    fn a_runaway_template_is_stopped() {
+        let text = Template::parse(
+            "{% for i in range(90000) %}{% for j in range(90000) %}x{% endfor %}{% endfor %}",
+        );
+        assert!(text.unwrap().render(&view()).is_err());
+        let wide = Template::parse("{% for i in range(3000) %}{{ 'x' * 5000 }}{% endfor %}").unwrap();
+        assert!(wide.render(&view()).is_err());
+    }
+}
