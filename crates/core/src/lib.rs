@@ -9,6 +9,7 @@ pub mod expr;
 pub mod glob;
 pub mod journal;
 pub mod plan;
+pub mod plugin;
 pub mod ports;
 pub mod secret;
 pub mod source;
