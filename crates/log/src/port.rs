@@ -273,6 +273,13 @@ impl std::str::FromStr for Position {
     }
 }
 
+impl Record {
+    /// The bytes of key and value together, which a log's limit counts.
+    pub fn size(&self) -> usize {
+        self.key.len() + self.value.len()
+    }
+}
+
 /// Shows sizes only: values are payloads.
 impl fmt::Debug for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

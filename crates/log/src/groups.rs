@@ -1,0 +1,65 @@
+//! How far each group has read, as every log that keeps its own cursors sees it.
+//!
+//! The rule: a group that is known reads a topic it has no cursor for from the
+//! beginning; only a group's very first subscription may decide otherwise. So
+//! "from now on" is decided once, and a topic that appears later is read whole.
+//! Deliberately absent: where and when this is saved (`embedded/cursors.rs`).
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::{Deserialize, Serialize};
+
+use crate::port::{Position, Topic};
+
+/// Every group's place in every topic.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Groups(HashMap<String, BTreeMap<Topic, Cursor>>);
+
+/// One group's place in one topic.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Cursor {
+    /// The first offset that is not settled.
+    pub(crate) next: u64,
+    /// Whether the group ever committed here, or only began here.
+    pub(crate) committed: bool,
+    /// How many unsettled records retention removed.
+    #[serde(default)]
+    pub(crate) missed: u64,
+}
+
+impl Groups {
+    /// Whether the group has subscribed before.
+    pub(crate) fn knows(&self, group: &str) -> bool {
+        self.0.contains_key(group)
+    }
+
+    /// Makes the group known, with the places where it begins.
+    pub(crate) fn begin(&mut self, group: &str, places: impl IntoIterator<Item = (Topic, u64)>) {
+        let cursors = self.0.entry(group.to_owned()).or_default();
+        for (topic, next) in places {
+            cursors.insert(topic, Cursor { next, ..Cursor::default() });
+        }
+    }
+
+    /// The first offset that the group has not settled.
+    pub(crate) fn next(&self, group: &str, topic: &Topic) -> u64 {
+        self.0.get(group).and_then(|cursors| cursors.get(topic)).map_or(0, |cursor| cursor.next)
+    }
+
+    /// Settles everything up to and including `position`; going back is ignored.
+    pub(crate) fn commit(&mut self, group: &str, position: &Position) {
+        let cursors = self.0.entry(group.to_owned()).or_default();
+        let cursor = cursors.entry(position.topic.clone()).or_default();
+        cursor.next = cursor.next.max(position.offset.saturating_add(1));
+        cursor.committed = true;
+    }
+
+    /// The last settled position of every topic in which the group committed.
+    pub(crate) fn committed(&self, group: &str) -> Vec<Position> {
+        let cursors = self.0.get(group).into_iter().flatten();
+        cursors
+            .filter(|(_, cursor)| cursor.committed && cursor.next > 0)
+            .map(|(topic, cursor)| Position { topic: topic.clone(), lane: 0, offset: cursor.next - 1 })
+            .collect()
+    }
+}

@@ -1,0 +1,3 @@
+//! Everything that needs a log opened as its users open it.
+
+mod memory;
