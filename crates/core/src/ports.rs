@@ -231,6 +231,12 @@ pub trait Claims: Send + Sync {
     fn release(&self, key: &str);
 }
 
+/// The key of a delivery. It is made of what the stored event carries, so that claims
+/// can be made again from the log.
+pub fn claim_key(source: &str, delivery_id: &str) -> String {
+    format!("{source}:{delivery_id}")
+}
+
 /// Whether a claim could be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reservation {

@@ -1,0 +1,121 @@
+//! Claims: reserved in memory, kept in memory until SQLite has them, then read there.
+//!
+//! A claim becomes a row when the follower reads its event from the log, so there is
+//! one way into the file and a crash between the append and the `keep` costs nothing.
+//! INVARIANT: a kept claim leaves memory only after its row is committed, so at every
+//! moment one of the two places knows it.
+
+use std::{collections::HashMap, time::Duration};
+
+use hook_core::ports::{ClaimError, Reservation};
+use hook_event::EventId;
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension};
+use sha2::{Digest, Sha256};
+
+/// Kept claims that may wait for their row. Beyond it senders are told to come back:
+/// memory stays bounded, and no duplicate slips through while the follower is stuck.
+const MOST_WAITING: usize = 400_000;
+
+/// A claim's name in memory and on disk: the first 16 bytes of the key's SHA-256.
+pub(crate) type Key = [u8; 16];
+
+/// What is claimed, and the connection that knows the older rest.
+pub(crate) struct Claimed {
+    held: HashMap<Key, Held>,
+    waiting: usize,
+    rows: Connection,
+    ttl_ms: i64,
+    caught_up: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Held {
+    Reserved,
+    Kept { id: EventId, at_ms: i64 },
+}
+
+impl Claimed {
+    pub(crate) fn new(rows: Connection, ttl: Duration) -> Self {
+        let ttl_ms = i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX);
+        Self { held: HashMap::new(), waiting: 0, rows, ttl_ms, caught_up: false }
+    }
+
+    pub(crate) fn reserve(&mut self, key: &str, now: Timestamp) -> Result<Reservation, ClaimError> {
+        if !self.caught_up {
+            return Err(ClaimError("it has not caught up with the log yet".into()));
+        }
+        let key = hash(key);
+        let oldest = now.as_millisecond().saturating_sub(self.ttl_ms);
+        match self.held.get(&key) {
+            Some(Held::Reserved) => return Ok(Reservation::InFlight),
+            Some(Held::Kept { id, at_ms }) if *at_ms > oldest => return Ok(Reservation::Duplicate(*id)),
+            Some(Held::Kept { .. }) | None => {}
+        }
+        if self.waiting >= MOST_WAITING {
+            return Err(ClaimError(format!("{MOST_WAITING} claims wait to be written")));
+        }
+        if let Some(id) = self.stored(&key, oldest).map_err(|error| ClaimError(error.to_string()))? {
+            return Ok(Reservation::Duplicate(id));
+        }
+        self.put(key, Held::Reserved);
+        Ok(Reservation::New)
+    }
+
+    pub(crate) fn keep(&mut self, key: &str, id: EventId, at: Timestamp) {
+        self.put(hash(key), Held::Kept { id, at_ms: at.as_millisecond() });
+    }
+
+    pub(crate) fn release(&mut self, key: &str) {
+        let key = hash(key);
+        if matches!(self.held.get(&key), Some(Held::Reserved)) {
+            self.held.remove(&key);
+        }
+    }
+
+    /// Forgets what SQLite has now.
+    pub(crate) fn written(&mut self, claims: &[(Key, EventId)]) {
+        for (key, written) in claims {
+            if matches!(self.held.get(key), Some(Held::Kept { id, .. }) if id == written) {
+                self.held.remove(key);
+                self.waiting -= 1;
+            }
+        }
+        if self.held.capacity() > 8192 && self.held.len() < self.held.capacity() / 8 {
+            self.held.shrink_to(self.held.len() * 2);
+        }
+    }
+
+    /// Whether every event of the log is known, so that a missing claim means a new event.
+    pub(crate) fn set_caught_up(&mut self, caught_up: bool) {
+        self.caught_up = caught_up;
+    }
+
+    /// Looks into another file from now on: the old one was damaged.
+    pub(crate) fn look_into(&mut self, rows: Connection) {
+        self.rows = rows;
+        self.caught_up = false;
+    }
+
+    fn stored(&self, key: &Key, oldest: i64) -> rusqlite::Result<Option<EventId>> {
+        let mut statement = self.rows.prepare_cached("select event from claim where key = ?1 and at > ?2")?;
+        let event = statement.query_row((key, oldest), |row| row.get::<_, [u8; 16]>(0)).optional()?;
+        Ok(event.map(EventId::from_bytes))
+    }
+
+    fn put(&mut self, key: Key, held: Held) {
+        let waits = |held: &Held| usize::from(matches!(held, Held::Kept { .. }));
+        self.waiting += waits(&held);
+        if let Some(before) = self.held.insert(key, held) {
+            self.waiting -= waits(&before);
+        }
+    }
+}
+
+/// The 16 bytes under which a claim is known.
+pub(crate) fn hash(key: &str) -> Key {
+    let digest: [u8; 32] = Sha256::digest(key.as_bytes()).into();
+    let mut short = Key::default();
+    short.copy_from_slice(&digest[..16]);
+    short
+}

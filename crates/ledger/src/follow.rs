@@ -1,0 +1,183 @@
+//! Reading the log into the ledger: first up to its end, then as it grows.
+//!
+//! Where to go on is what the file says, in the same transaction as the rows; the
+//! subscription that wakes the follower never commits anything.
+
+use std::{sync::Arc, time::Duration};
+
+use hook_log::{Entry, Log, Start, TopicInfo, TopicSet};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Ledger, LedgerError,
+    index::{catch_up_order, is_indexed},
+    write::{Cursors, Job},
+};
+
+/// Records to a transaction at most; also bounds the payloads held at once.
+const BATCH: usize = 256;
+/// How long records may gather, so that a busy log is indexed by few transactions.
+const GATHER: Duration = Duration::from_millis(25);
+/// How often expired and retired rows are looked for.
+const PRUNE_EVERY: Duration = Duration::from_secs(10);
+/// Pruning steps in a row, before new records are looked at again.
+const PRUNE_STEPS: usize = 20;
+/// The wait after the log could not be read.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// How far catching up has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Records read.
+    pub done: u64,
+    /// Records to read.
+    pub total: u64,
+}
+
+impl Ledger {
+    /// Reads everything that the log has and the ledger has not. Until it was done
+    /// once no claim can be reserved, so call it before events are accepted.
+    ///
+    /// # Errors
+    /// When the log cannot be read or the file cannot be written.
+    pub async fn catch_up(
+        &self,
+        log: &dyn Log,
+        mut progress: impl FnMut(Progress) + Send,
+    ) -> Result<(), LedgerError> {
+        match self.read_to_the_end(log, &mut progress).await {
+            Err(LedgerError::Rebuilding) => self.read_to_the_end(log, &mut progress).await?,
+            other => other?,
+        }
+        self.claimed().set_caught_up(true);
+        Ok(())
+    }
+
+    /// Reads the log as it grows, and removes rows whose time is over, until `stop`.
+    pub async fn follow(&self, log: Arc<dyn Log>, stop: CancellationToken) {
+        loop {
+            match stop.run_until_cancelled(self.follow_until_failure(log.as_ref())).await {
+                None => return,
+                Some(error) => tracing::warn!(%error, "the ledger stopped following the log and tries again"),
+            }
+            #[expect(clippy::disallowed_methods, reason = "a failing log is not asked again at once")]
+            let pause = tokio::time::sleep(RETRY);
+            if stop.run_until_cancelled(pause).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Ends only by failing.
+    async fn follow_until_failure(&self, log: &dyn Log) -> LedgerError {
+        loop {
+            match self.follow_once(log).await {
+                Err(LedgerError::Rebuilding) => {}
+                Err(error) => return error,
+                Ok(never) => match never {},
+            }
+        }
+    }
+
+    async fn follow_once(&self, log: &dyn Log) -> Result<std::convert::Infallible, LedgerError> {
+        // Subscribed before catching up, so that nothing falls between the two; what
+        // both see is indexed once, because the cursors say so.
+        let topics = TopicSet::matching(is_indexed);
+        let mut subscription = log.subscribe("hook.ledger", topics, Start::Now).await?;
+        self.catch_up(log, |_| {}).await?;
+        let mut pruned = Instant::now();
+        loop {
+            let entries = match tokio::time::timeout(PRUNE_EVERY, subscription.next(BATCH)).await {
+                Ok(entries) => entries?,
+                Err(_nothing_new) => Vec::new(),
+            };
+            let full = entries.len() == BATCH;
+            self.index(entries).await?;
+            if pruned.elapsed() >= PRUNE_EVERY {
+                self.prune(log).await?;
+                pruned = Instant::now();
+            }
+            if !full {
+                #[expect(clippy::disallowed_methods, reason = "records gather while nobody waits for them")]
+                tokio::time::sleep(GATHER).await;
+            }
+        }
+    }
+
+    /// Removes rows whose claim expired or whose record the log no longer has, in
+    /// small steps; what is left comes next time.
+    ///
+    /// # Errors
+    /// When the log cannot be asked or the file cannot be written.
+    pub async fn prune(&self, log: &dyn Log) -> Result<(), LedgerError> {
+        let topics = log.topics().await?;
+        for _ in 0..PRUNE_STEPS {
+            if self.send(|done| Job::Prune(topics.clone(), done)).await? == 0 {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn read_to_the_end(
+        &self,
+        log: &dyn Log,
+        progress: &mut (impl FnMut(Progress) + Send),
+    ) -> Result<(), LedgerError> {
+        let mut topics = log.topics().await?;
+        topics.retain(|info| is_indexed(&info.topic));
+        topics.sort_by_key(|info| catch_up_order(&info.topic));
+        if is_of_another_log(&self.cursors(), &topics) {
+            tracing::warn!("the ledger knows records that the log never had; building it again from the log");
+            self.send(Job::Clear).await?;
+        }
+        let cursors = self.cursors();
+        let total = topics.iter().map(|info| missing(&cursors, info)).sum();
+        let mut sofar = Progress { done: 0, total };
+        for info in topics.iter().filter(|info| missing(&cursors, info) > 0) {
+            let mut scan = log.scan(&info.topic, Start::Offset(first_missing(&cursors, info))).await?;
+            loop {
+                let entries = scan.next(BATCH).await?;
+                if entries.is_empty() {
+                    break;
+                }
+                sofar.done += entries.len() as u64;
+                self.index(entries).await?;
+                progress(sofar);
+            }
+        }
+        Ok(())
+    }
+
+    async fn index(&self, entries: Vec<Entry>) -> Result<(), LedgerError> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        self.send(|done| Job::Index(entries, done)).await
+    }
+}
+
+/// A lane that ends before its cursor, or is not there at all, means that the log was
+/// replaced. Its claims would call events duplicates that this log never stored.
+fn is_of_another_log(cursors: &Cursors, topics: &[TopicInfo]) -> bool {
+    cursors.iter().any(|((topic, lane), next)| {
+        let info = topics.iter().find(|info| info.topic == *topic);
+        let lane = info.and_then(|info| info.lanes.iter().find(|here| here.lane == *lane));
+        lane.is_none_or(|lane| lane.next < *next)
+    })
+}
+
+fn missing(cursors: &Cursors, info: &TopicInfo) -> u64 {
+    let of_lane =
+        |lane: &hook_log::Lane| lane.next.saturating_sub(cursor(cursors, info, lane).max(lane.first));
+    info.lanes.iter().map(of_lane).sum()
+}
+
+fn first_missing(cursors: &Cursors, info: &TopicInfo) -> u64 {
+    info.lanes.iter().map(|lane| cursor(cursors, info, lane)).min().unwrap_or(0)
+}
+
+fn cursor(cursors: &Cursors, info: &TopicInfo, lane: &hook_log::Lane) -> u64 {
+    cursors.get(&(info.topic.clone(), lane.lane)).copied().unwrap_or(0)
+}

@@ -1,0 +1,179 @@
+//! The ledger: its file, its writer, and the claims port.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, mpsc},
+    thread,
+    time::Duration,
+};
+
+use hook_core::{
+    journal::Attempt,
+    ports::{ClaimError, Claims, Reservation},
+};
+use hook_event::{Clock, EventId};
+use hook_log::{Log, Topic};
+use jiff::Timestamp;
+use tokio::sync::oneshot;
+
+use crate::{
+    DeadLetterQuery, DeadLetterRow, EventQuery, EventRow, LedgerError, Progress, Totals,
+    claims::Claimed,
+    query, store,
+    write::{Cursors, Job, Shared, Writer, load_cursors, lock},
+};
+
+/// How a ledger is kept.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How long a delivery id is remembered.
+    pub dedup_ttl: Duration,
+    /// The topic of dead letters.
+    pub dead_letters: Topic,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// What happened to each event, derived from one log.
+pub struct Ledger {
+    shared: Arc<Shared>,
+    jobs: Option<mpsc::Sender<Job>>,
+    writer: Option<thread::JoinHandle<()>>,
+}
+
+impl Ledger {
+    /// Opens the file, or makes it. A damaged one is moved aside and built again by
+    /// the next [`Ledger::catch_up`].
+    ///
+    /// # Errors
+    /// When the directory cannot be written.
+    pub fn open(path: impl Into<PathBuf>, options: Options) -> Result<Self, LedgerError> {
+        let path = path.into();
+        let connection = store::open(&path)?;
+        let shared = Arc::new(Shared {
+            claimed: Mutex::new(Claimed::new(store::open_for_queries(&path)?, options.dedup_ttl)),
+            queries: Mutex::new(store::open_for_queries(&path)?),
+            cursors: Mutex::new(load_cursors(&connection)?),
+        });
+        let writer = Writer {
+            path: path.clone(),
+            connection,
+            shared: Arc::clone(&shared),
+            dead_letters: options.dead_letters,
+            ttl_ms: i64::try_from(options.dedup_ttl.as_millis()).unwrap_or(i64::MAX),
+            clock: options.clock,
+        };
+        let (jobs, inbox) = mpsc::channel();
+        let writer = thread::Builder::new()
+            .name("ledger".into())
+            .spawn(move || writer.run(&inbox))
+            .map_err(|error| LedgerError::Open { path, reason: error.to_string() })?;
+        Ok(Self { shared, jobs: Some(jobs), writer: Some(writer) })
+    }
+
+    /// Deletes the file and builds it again from the log.
+    ///
+    /// # Errors
+    /// When the log cannot be read or the file cannot be written.
+    pub async fn rebuild(
+        path: &Path,
+        options: Options,
+        log: &dyn Log,
+        progress: impl FnMut(Progress) + Send,
+    ) -> Result<Self, LedgerError> {
+        store::remove(path)?;
+        let ledger = Self::open(path, options)?;
+        ledger.catch_up(log, progress).await?;
+        Ok(ledger)
+    }
+
+    /// The event of this id.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn event(&self, id: EventId) -> Result<Option<EventRow>, LedgerError> {
+        query::event(&lock(&self.shared.queries), id)
+    }
+
+    /// The events that fit, newest first.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn events(&self, query: &EventQuery) -> Result<Vec<EventRow>, LedgerError> {
+        query::events(&lock(&self.shared.queries), query)
+    }
+
+    /// Every attempt to deliver the event, in order.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn attempts(&self, id: EventId) -> Result<Vec<Attempt>, LedgerError> {
+        query::attempts(&lock(&self.shared.queries), id)
+    }
+
+    /// The dead letters that fit, newest first.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn dead_letters(&self, query: &DeadLetterQuery) -> Result<Vec<DeadLetterRow>, LedgerError> {
+        query::dead_letters(&lock(&self.shared.queries), query)
+    }
+
+    /// How much is known.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn totals(&self) -> Result<Totals, LedgerError> {
+        query::totals(&lock(&self.shared.queries))
+    }
+
+    pub(crate) fn claimed(&self) -> MutexGuard<'_, Claimed> {
+        lock(&self.shared.claimed)
+    }
+
+    pub(crate) fn cursors(&self) -> Cursors {
+        lock(&self.shared.cursors).clone()
+    }
+
+    /// Gives the writer a job and waits until it is done.
+    pub(crate) async fn send<T>(
+        &self,
+        job: impl FnOnce(oneshot::Sender<Result<T, LedgerError>>) -> Job,
+    ) -> Result<T, LedgerError> {
+        let (done, answer) = oneshot::channel();
+        let jobs = self.jobs.as_ref().ok_or(LedgerError::Closed)?;
+        jobs.send(job(done)).map_err(|_| LedgerError::Closed)?;
+        answer.await.map_err(|_| LedgerError::Closed)?
+    }
+}
+
+impl Claims for Ledger {
+    fn reserve(&self, key: &str, _id: EventId, now: Timestamp) -> Result<Reservation, ClaimError> {
+        self.claimed().reserve(key, now)
+    }
+
+    fn keep(&self, key: &str, id: EventId, at: Timestamp) {
+        self.claimed().keep(key, id, at);
+    }
+
+    fn release(&self, key: &str) {
+        self.claimed().release(key);
+    }
+}
+
+/// Waits for the writer, so that the file is closed when the ledger is gone.
+impl Drop for Ledger {
+    fn drop(&mut self) {
+        self.jobs.take();
+        if let Some(writer) = self.writer.take() {
+            // A panic in the writer was reported when it happened.
+            let _ = writer.join();
+        }
+    }
+}
+
+impl std::fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Ledger(..)")
+    }
+}

@@ -1,0 +1,69 @@
+//! The file may be lost, broken, old, or about another log: the log makes it again.
+
+use hook_core::ports::{Claims, Reservation};
+use hook_event::{Entropy, EventId};
+use hook_ledger::Ledger;
+use hook_log::MemoryLog;
+
+use crate::fixture::{Fixture, event, now, options};
+
+/// Breaks the file with `damage` while nothing runs, and expects the next start to know everything.
+async fn check(name: &str, moved_aside: bool, damage: impl FnOnce(&std::path::Path)) {
+    let fixture = Fixture::new();
+    let stored = event("d1", "push", 1);
+    fixture.store(&stored).await;
+    drop(fixture.start().await);
+    damage(&fixture.path());
+
+    let ledger = fixture.start().await;
+    let id = EventId::new(now(), Entropy::SYSTEM);
+    assert_eq!(ledger.reserve("github:d1", id, now()).unwrap(), Reservation::Duplicate(stored.id), "{name}");
+    assert!(ledger.event(stored.id).unwrap().is_some(), "{name}");
+    let aside = fixture.path().with_extension("sqlite.damaged");
+    assert_eq!(aside.exists(), moved_aside, "{name}");
+}
+
+#[tokio::test]
+async fn whatever_happened_to_the_file_it_is_made_again() {
+    check("untouched", false, |_| {}).await;
+    check("deleted", false, |path| std::fs::remove_file(path).unwrap()).await;
+    check("emptied", false, |path| std::fs::write(path, "").unwrap()).await;
+    check("not a database", true, |path| std::fs::write(path, "x".repeat(9000)).unwrap()).await;
+    check("cut short", true, |path| {
+        let bytes = std::fs::read(path).unwrap();
+        std::fs::write(path, &bytes[..5000]).unwrap();
+    })
+    .await;
+    check("overwritten behind the header", true, |path| {
+        let mut bytes = std::fs::read(path).unwrap();
+        bytes[4096..].fill(0x5a);
+        std::fs::write(path, bytes).unwrap();
+    })
+    .await;
+    check("of another version", false, |path| {
+        rusqlite::Connection::open(path).unwrap().execute_batch("pragma user_version = 77").unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_ledger_of_another_log_is_not_believed() {
+    let mut fixture = Fixture::new();
+    fixture.store(&event("d1", "push", 1)).await;
+    drop(fixture.start().await);
+    fixture.log = MemoryLog::new();
+    let ledger = fixture.start().await;
+    let id = EventId::new(now(), Entropy::SYSTEM);
+    assert_eq!(ledger.reserve("github:d1", id, now()).unwrap(), Reservation::New);
+    assert_eq!(ledger.totals().unwrap().events, 0);
+}
+
+#[tokio::test]
+async fn rebuilding_on_purpose_gives_the_same_rows() {
+    let fixture = Fixture::new();
+    let stored = event("d1", "push", 1);
+    fixture.store(&stored).await;
+    let before = fixture.start().await.event(stored.id).unwrap();
+    let ledger = Ledger::rebuild(&fixture.path(), options(), &fixture.log, |_| {}).await.unwrap();
+    assert_eq!(ledger.event(stored.id).unwrap(), before);
+}

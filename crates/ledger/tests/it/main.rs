@@ -1,0 +1,6 @@
+//! The ledger over a log in memory and a real SQLite file.
+
+mod claims;
+mod damage;
+mod fixture;
+mod history;
