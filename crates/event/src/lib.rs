@@ -5,6 +5,7 @@
 //! transport or spawns a task, so this crate can be embedded anywhere.
 
 mod clock;
+pub mod cloudevents;
 mod dead_letter;
 mod event;
 mod id;

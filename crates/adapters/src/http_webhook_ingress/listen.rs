@@ -1,0 +1,233 @@
+//! The accept loop: our own, because a server must say no to slow headers, to too
+//! many connections, and to spinning when no file descriptor is left.
+//!
+//! Stopping: the listener closes, connections finish the request that they are in,
+//! and what is not done by the deadline is cut off.
+
+use std::{
+    io,
+    net::SocketAddr,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use hook_core::ports::{Accept, Ingress, RunError};
+use hyper::service::service_fn;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto::Builder,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::handle::Handler;
+
+/// How long requests under way may take when the process stops.
+const DRAIN: Duration = Duration::from_secs(30);
+/// How long accepting rests when the system is out of something.
+const REST: Duration = Duration::from_millis(500);
+/// How long a connection may stay without a request, once it had one.
+const IDLE: Duration = Duration::from_secs(60);
+/// How long an idle connection may take to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// What a connection may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) connections: usize,
+    pub(super) header_timeout: Duration,
+}
+
+/// A listener that is bound and not yet accepting.
+pub(super) struct Server {
+    pub(super) socket: TcpListener,
+    pub(super) address: SocketAddr,
+    pub(super) tls: Option<TlsAcceptor>,
+    pub(super) limits: Limits,
+    pub(super) handler: Arc<Handler>,
+}
+
+/// What all connections share.
+struct Shared {
+    tls: Option<TlsAcceptor>,
+    limits: Limits,
+    handler: Arc<Handler>,
+    accept: Arc<dyn Accept>,
+    /// Connections, and what was handed to the pipeline.
+    tasks: TaskTracker,
+    /// Finish and close.
+    stop: CancellationToken,
+    /// Close.
+    cut: CancellationToken,
+    http: Builder<TokioExecutor>,
+}
+
+#[async_trait]
+impl Ingress for Server {
+    async fn run(self: Box<Self>, accept: Arc<dyn Accept>, stop: CancellationToken) -> Result<(), RunError> {
+        let Self { socket, tls, limits, handler, .. } = *self;
+        let shared = Arc::new(Shared {
+            tls,
+            limits,
+            handler,
+            accept,
+            tasks: TaskTracker::new(),
+            stop,
+            cut: CancellationToken::new(),
+            http: http(limits),
+        });
+        let slots = Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS)));
+        while let Some((stream, peer, slot)) = next(&socket, &slots, &shared.stop).await {
+            shared.tasks.spawn(connection(shared.clone(), stream, peer, slot));
+        }
+        drop(socket);
+        shared.tasks.close();
+        if timeout(DRAIN, shared.tasks.wait()).await.is_err() {
+            tracing::warn!(left = shared.tasks.len(), "requests were cut off that did not end in time");
+            shared.cut.cancel();
+        }
+        Ok(())
+    }
+
+    fn endpoint(&self) -> String {
+        self.address.to_string()
+    }
+}
+
+fn http(limits: Limits) -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.header_timeout);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(Some(Duration::from_secs(20)))
+        .max_concurrent_streams(256);
+    builder
+}
+
+/// The next connection, once there is room for it; none when stopping.
+async fn next(
+    socket: &TcpListener,
+    slots: &Arc<Semaphore>,
+    stop: &CancellationToken,
+) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    let slot = tokio::select! {
+        slot = slots.clone().acquire_owned() => slot.ok()?,
+        () = stop.cancelled() => return None,
+    };
+    loop {
+        let accepted = tokio::select! {
+            accepted = socket.accept() => accepted,
+            () = stop.cancelled() => return None,
+        };
+        match accepted {
+            Ok((stream, peer)) => return Some((stream, peer, slot)),
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, "no connection can be accepted now");
+                // Either way the loop goes on; `select` above sees the stop.
+                let _ = timeout(REST, stop.cancelled()).await;
+            }
+        }
+    }
+}
+
+/// An error that ended with its connection, unlike a shortage, which would spin.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+async fn connection(shared: Arc<Shared>, stream: TcpStream, peer: SocketAddr, slot: OwnedSemaphorePermit) {
+    // A socket that refuses the option is no worse for it.
+    let _ = stream.set_nodelay(true);
+    let served = async {
+        match &shared.tls {
+            None => drive(&shared, stream, peer).await,
+            Some(tls) => {
+                // A handshake that fails or dawdles is the sender's affair.
+                if let Ok(Ok(stream)) = timeout(shared.limits.header_timeout, tls.accept(stream)).await {
+                    drive(&shared, stream, peer).await;
+                }
+            }
+        }
+    };
+    tokio::select! {
+        () = served => {}
+        () = shared.cut.cancelled() => {}
+    }
+    drop(slot);
+}
+
+async fn drive<S>(shared: &Arc<Shared>, stream: S, peer: SocketAddr)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let activity = Arc::new(Activity::default());
+    let service = service_fn(|request| {
+        let (begun, shared) = (activity.begin(), shared.clone());
+        async move {
+            let answered = shared.handler.handle(request, peer.ip(), &shared.accept, &shared.tasks).await;
+            drop(begun);
+            Ok::<_, std::convert::Infallible>(answered)
+        }
+    });
+    let mut serving = pin!(shared.http.serve_connection(TokioIo::new(stream), service));
+    let goodbye = tokio::select! {
+        // How a connection ends is between its two sides.
+        _ = serving.as_mut() => return,
+        () = activity.idle(shared.limits.header_timeout) => GOODBYE,
+        () = shared.stop.cancelled() => DRAIN,
+    };
+    serving.as_mut().graceful_shutdown();
+    let _ = timeout(goodbye, serving).await;
+}
+
+/// Whether a connection is being used. HTTP/1's header timeout does not see one that
+/// never sends its first bytes, nor one of HTTP/2.
+#[derive(Default)]
+struct Activity {
+    under_way: AtomicUsize,
+    begun: AtomicUsize,
+    changed: Notify,
+}
+
+struct Begun(Arc<Activity>);
+
+impl Activity {
+    fn begin(self: &Arc<Self>) -> Begun {
+        self.under_way.fetch_add(1, Ordering::Relaxed);
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        self.changed.notify_one();
+        Begun(self.clone())
+    }
+
+    /// Returns when nothing was under way for long enough.
+    async fn idle(&self, first: Duration) {
+        loop {
+            let limit = if self.begun.load(Ordering::Relaxed) == 0 { first } else { IDLE };
+            let quiet = timeout(limit, self.changed.notified()).await.is_err();
+            if quiet && self.under_way.load(Ordering::Relaxed) == 0 {
+                return;
+            }
+        }
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
+        self.0.changed.notify_one();
+    }
+}
