@@ -11,6 +11,7 @@ mod client;
 mod guard;
 mod http_output;
 mod http_webhook_ingress;
+mod jsonl_output;
 mod openclaw_http_output;
 mod row;
 mod stdout_output;
@@ -24,4 +25,7 @@ pub const INGRESS: &[IngressDriver] = &[http_webhook_ingress::DRIVER];
 
 /// Drivers that take events out, alphabetical.
 pub const EGRESS: &[EgressDriver] =
-    &[http_output::DRIVER, openclaw_http_output::DRIVER, stdout_output::DRIVER];
+    &[http_output::DRIVER, jsonl_output::DRIVER, openclaw_http_output::DRIVER, stdout_output::DRIVER];
+
+#[cfg(test)]
+mod tests;

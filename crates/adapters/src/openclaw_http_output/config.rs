@@ -70,7 +70,7 @@ pub(super) struct Config {
     /// The model of the run.
     #[serde(default)]
     model: Option<String>,
-    /// How much the model thinks: `low`, `medium`, `high`, …
+    /// How much the model thinks, such as `low`, `medium` or `high`.
     #[serde(default)]
     thinking: Option<String>,
     /// Seconds that the agent's run may take.
