@@ -8,6 +8,7 @@ pub mod driver;
 pub mod expr;
 pub mod glob;
 pub mod journal;
+pub mod metrics;
 pub mod plan;
 pub mod plugin;
 pub mod ports;
