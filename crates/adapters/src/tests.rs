@@ -11,13 +11,15 @@ use toml::{
 
 use super::*;
 
+type Parse = dyn Fn(&str) -> Result<Vec<Problem>, String>;
+
 /// A row, whichever table it is from.
 struct Row {
     name: &'static str,
     summary: &'static str,
     example: &'static str,
     schema: Schema,
-    parse: Box<dyn Fn(&str) -> Result<Vec<Problem>, String>>,
+    parse: Box<Parse>,
 }
 
 fn table(text: &str) -> Spanned<DeValue<'_>> {

@@ -13,7 +13,7 @@ pub(crate) fn parse(value: &str, now: Timestamp) -> Option<Duration> {
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
         return Some(value.parse().map_or(CAP, Duration::from_secs).min(CAP));
     }
-    let at = rfc2822::DateTimeParser::new().parse_timestamp(value).ok()?;
+    let at = rfc2822::DateTimeParser::new().relaxed_weekday(true).parse_timestamp(value).ok()?;
     let wait = Duration::try_from(at.duration_since(now)).unwrap_or_default();
     Some(wait.min(CAP))
 }
@@ -37,6 +37,8 @@ mod tests {
         check("Sun, 06 Nov 1994 08:49:07 GMT", Some(0));
         check("Sun, 06 Nov 1994 08:00:00 GMT", Some(0));
         check("Fri, 06 Nov 2099 08:49:37 GMT", Some(86_400));
+        // A wrong day of the week does not make the date less clear.
+        check("Mon, 06 Nov 1994 08:49:37 GMT", Some(30));
         check("-1", None);
         check("1.5", None);
         check("", None);

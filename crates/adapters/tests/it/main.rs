@@ -1,0 +1,14 @@
+//! The drivers over real sockets, built as a contract builds them.
+
+#[cfg(test)]
+mod http_output;
+#[cfg(test)]
+mod ingress;
+#[cfg(test)]
+mod ingress_limits;
+#[cfg(test)]
+mod ingress_tls;
+#[cfg(test)]
+mod openclaw;
+#[cfg(test)]
+mod support;

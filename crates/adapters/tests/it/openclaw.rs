@@ -1,0 +1,53 @@
+//! `openclaw_http_output` against a stand-in that answers as the gateway does, and
+//! against the gateway itself where `HOOK_TEST_OPENCLAW` names one.
+
+use hook_core::ports::DeliverError;
+use serde_json::Value;
+
+use crate::support::{Receiver, egress, event, response};
+
+const TOKEN: &[(&str, &str)] = &[("TOKEN", "t0ken")];
+
+#[tokio::test]
+async fn a_run_is_asked_for_once_per_event_and_adapter() {
+    let receiver = Receiver::answering(|_| response(200, &[], r#"{"ok":true,"runId":"run-1"}"#)).await;
+    let text = format!("url = 'http://{}/hooks/agent'\ntoken_env = 'TOKEN'", receiver.address);
+    let gateway = egress("openclaw_http_output", &text, TOKEN).await;
+    let event = event("{\"number\": 7}");
+    let delivered = gateway.deliver(&event).await.unwrap();
+    assert_eq!((delivered.status, delivered.detail.as_deref()), (Some(200), Some("run-1")));
+    gateway.deliver(&event).await.unwrap();
+
+    let got = receiver.got();
+    assert_eq!(got[0].path, "/hooks/agent");
+    assert_eq!(got[0].header("authorization"), "Bearer t0ken");
+    assert_eq!(got[0].header("idempotency-key"), format!("{}:under-test", event.id));
+    assert_eq!(got[0].body, got[1].body, "a retry sends the same bytes");
+    let body: Value = serde_json::from_slice(&got[0].body).unwrap();
+    assert!(body["message"].as_str().unwrap().contains("{\"number\": 7}"));
+}
+
+#[tokio::test]
+async fn the_gateways_refusals() {
+    for (status, body, expect) in [
+        (400, r#"{"ok":false,"error":"message required"}"#, "refused"),
+        (401, "Unauthorized t0ken", "halted"),
+        (409, "session changed", "failed"),
+        (429, "Too Many Requests", "unavailable"),
+        (503, "gateway_unavailable", "unavailable"),
+        (200, r#"{"ok":false,"error":"no"}"#, "refused"),
+    ] {
+        let receiver = Receiver::answering(move |_| response(status, &[], body)).await;
+        let text = format!("url = 'http://{}/hooks/agent'\ntoken_env = 'TOKEN'", receiver.address);
+        let error =
+            egress("openclaw_http_output", &text, TOKEN).await.deliver(&event("{}")).await.unwrap_err();
+        let judged = match &error {
+            DeliverError::Unavailable(_) => "unavailable",
+            DeliverError::Failed(_) => "failed",
+            DeliverError::Refused(_) => "refused",
+            DeliverError::Halted(_) => "halted",
+        };
+        assert_eq!(judged, expect, "{status}: {error}");
+        assert!(!error.to_string().contains("t0ken"), "{error}");
+    }
+}
