@@ -1,6 +1,6 @@
 //! What an event becomes on the wire, for the drivers whose users choose.
 
-use std::{borrow::Cow, fmt};
+use std::fmt;
 
 use bytes::Bytes;
 use hook_core::{
@@ -8,7 +8,6 @@ use hook_core::{
     ports::{DeliverError, Failure},
 };
 use hook_event::{Event, cloudevents};
-use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{
     Deserialize, Deserializer,
     de::{Error, IgnoredAny},
@@ -93,20 +92,6 @@ impl<'de> Deserialize<'de> for Body {
                 "`{other}` is not a form of an event, expected `envelope`, `payload`, `cloudevents`, or a template such as `{{\"id\": {{{{ id }}}} }}`"
             ))),
         }
-    }
-}
-
-impl JsonSchema for Body {
-    fn schema_name() -> Cow<'static, str> {
-        "Body".into()
-    }
-
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        String::json_schema(generator)
     }
 }
 

@@ -9,7 +9,6 @@
 //! only names that can never be public are reported without asking anyone.
 
 use std::{
-    borrow::Cow,
     fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::LazyLock,
@@ -17,7 +16,6 @@ use std::{
 
 use ipnet::IpNet;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, de::Error};
 use url::{Host, Url};
 
@@ -187,20 +185,6 @@ fn network(text: &str) -> Result<IpNet, String> {
     text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).map_err(|_| {
         format!("`{text}` is not a network, expected such as `10.0.0.0/8`, `fd00::/8` or one address")
     })
-}
-
-impl JsonSchema for Networks {
-    fn schema_name() -> Cow<'static, str> {
-        "Networks".into()
-    }
-
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        Vec::<String>::json_schema(generator)
-    }
 }
 
 impl fmt::Display for Networks {

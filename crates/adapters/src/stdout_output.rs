@@ -39,6 +39,7 @@ struct Config {
     /// What a line holds: `envelope`, `payload`, `cloudevents`, or a template such as
     /// `{{ event_type }} {{ meta.subject }}`.
     #[serde(default)]
+    #[schemars(with = "String")]
     format: Body,
 }
 

@@ -50,6 +50,7 @@ pub(super) struct Config {
     /// What is sent: `envelope`, `payload` (the sender's bytes), `cloudevents`, or a
     /// template such as `{"text": {{ payload.title }} }`.
     #[serde(default)]
+    #[schemars(with = "String")]
     body: Body,
     /// The media type of a template's text. With a JSON type, the default, inserted
     /// values are written as JSON.
@@ -60,6 +61,7 @@ pub(super) struct Config {
     timeout_seconds: u64,
     /// Networks that may be called besides the public internet: `["10.0.0.0/8"]`.
     #[serde(default)]
+    #[schemars(with = "Vec<String>")]
     allow_networks: Networks,
 }
 

@@ -97,5 +97,9 @@ mod tests {
         check(&[400, 401, 402, 403, 404, 405, 406, 411, 413, 415, 418, 422, 451, 499], "refused");
         check(&[100, 199, 600, 999], "refused");
         check(&[410], "halted");
+        for status in 100..1000 {
+            let delivered = classify(&Reply { status, ..Reply::default() }).is_ok();
+            assert_eq!(delivered, (200..300).contains(&status), "{status}");
+        }
     }
 }

@@ -31,6 +31,7 @@ pub(super) struct Config {
     bind: SocketAddr,
     /// The path that webhooks are sent to; `{source}` stands for the source's name.
     #[serde(default)]
+    #[schemars(with = "String")]
     path_template: PathTemplate,
     /// The largest body in bytes; a larger one is answered 413 and never cut. The
     /// default, 25 MiB, takes everything that GitHub sends.
@@ -49,6 +50,7 @@ pub(super) struct Config {
     /// Networks of proxies whose `X-Forwarded-For` is believed, from the right up to
     /// the first address that is not one of them. Empty believes nobody.
     #[serde(default)]
+    #[schemars(with = "Vec<String>")]
     trusted_proxies: Networks,
     /// The PEM file of the certificate chain; with `tls_key_file` it turns TLS on.
     #[serde(default)]

@@ -231,3 +231,35 @@ impl Drop for Begun {
         self.0.changed.notify_one();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shortage_makes_the_loop_rest_and_a_lost_connection_does_not() {
+        let (emfile, enfile, econnaborted, econnreset) = (24, 23, 103, 104);
+        let check = |code: i32, expect: bool| {
+            assert_eq!(is_of_one_connection(&io::Error::from_raw_os_error(code)), expect, "{code}");
+        };
+        check(emfile, false);
+        check(enfile, false);
+        check(econnaborted, true);
+        check(econnreset, true);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_idle_when_nothing_is_under_way_for_long_enough() {
+        let first = Duration::from_secs(10);
+        let idle = async |activity: &Activity| {
+            let begun = tokio::time::Instant::now();
+            timeout(Duration::from_secs(3600), activity.idle(first)).await.ok().map(|()| begun.elapsed())
+        };
+        let activity = Arc::new(Activity::default());
+        assert_eq!(idle(&activity).await, Some(first));
+        let begun = activity.begin();
+        assert_eq!(idle(&activity).await, None);
+        drop(begun);
+        assert_eq!(idle(&activity).await, Some(IDLE));
+    }
+}

@@ -1,6 +1,6 @@
 //! The keys of `openclaw_http_output`; their docs are the user's reference.
 
-use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use hook_core::{
@@ -10,7 +10,7 @@ use hook_core::{
     secret::SecretRef,
 };
 use http::{HeaderMap, HeaderValue, header};
-use schemars::{JsonSchema, Schema, SchemaGenerator};
+use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use url::Url;
@@ -41,6 +41,7 @@ pub(super) struct Config {
     /// about which subject, and the payload in a marked block. More than the gateway
     /// takes (256 KiB) is cut, and the agent is told so.
     #[serde(default)]
+    #[schemars(with = "Option<String>")]
     message: Option<Text>,
     /// The name that the run is shown under.
     #[serde(default)]
@@ -51,6 +52,7 @@ pub(super) struct Config {
     /// The session's key, as a template: `pr-{{ payload.number }}`. Events with one
     /// key are handled one after the other. The gateway must allow it.
     #[serde(default)]
+    #[schemars(with = "Option<String>")]
     session_key: Option<Text>,
     /// Whether the session lives on after the run; needs `session_key` if it does.
     #[serde(default)]
@@ -64,7 +66,7 @@ pub(super) struct Config {
     /// Whom in the channel the answer is sent to; together with `channel`.
     #[serde(default)]
     to: Option<String>,
-    /// The channel's account that the answer is sent from.
+    /// The channel's account that the answer is sent from; needs `channel` and `to`.
     #[serde(default)]
     account_id: Option<String>,
     /// The model of the run.
@@ -82,6 +84,7 @@ pub(super) struct Config {
     /// Networks that may be called besides the public internet. Loopback unless
     /// written, because that is where a gateway usually listens.
     #[serde(default = "Networks::loopback")]
+    #[schemars(with = "Vec<String>")]
     allow_networks: Networks,
 }
 
@@ -124,18 +127,14 @@ impl EgressConfig for Config {
         problems.extend(at_least_one("timeout_seconds", self.timeout_seconds));
         problems
             .extend(self.run_timeout_seconds.and_then(|value| at_least_one("run_timeout_seconds", value)));
-        match (&self.channel, &self.to) {
-            (Some(_), None) => problems.push(problem("channel", "`channel` also needs `to`")),
-            (None, Some(_)) => problems.push(problem("to", "`to` also needs `channel`")),
-            (Some(channel), Some(_)) if channel == "last" => {
-                problems
-                    .push(problem("channel", "`last` works in the gateway's mappings only, name a channel"));
-            }
-            _ => {}
-        }
+        problems.extend(self.chat_problem());
         if self.session_mode == Some(SessionMode::Persistent) && self.session_key.is_none() {
             problems.push(problem("session_mode", "a persistent session also needs `session_key`"));
         }
+        problems.extend(self.texts().into_iter().filter_map(|(key, text)| {
+            let blank = text.as_ref().is_some_and(|text| text.trim().is_empty());
+            blank.then(|| problem(key, format!("`{key}` is empty, which the gateway refuses; leave it out")))
+        }));
         problems
     }
 
@@ -166,6 +165,32 @@ impl EgressConfig for Config {
 }
 
 impl Config {
+    fn texts(&self) -> [(&'static str, &Option<String>); 7] {
+        [
+            ("name", &self.name),
+            ("agent_id", &self.agent_id),
+            ("channel", &self.channel),
+            ("to", &self.to),
+            ("account_id", &self.account_id),
+            ("model", &self.model),
+            ("thinking", &self.thinking),
+        ]
+    }
+
+    /// The gateway takes a chat whole or not at all.
+    fn chat_problem(&self) -> Option<Problem> {
+        let (key, message) = match (&self.channel, &self.to, &self.account_id) {
+            (Some(_), None, _) => ("channel", "`channel` also needs `to`"),
+            (None, Some(_), _) => ("to", "`to` also needs `channel`"),
+            (None, None, Some(_)) => ("account_id", "`account_id` also needs `channel` and `to`"),
+            (Some(channel), _, _) if channel == "last" => {
+                ("channel", "`last` works in the gateway's mappings only, name a channel")
+            }
+            _ => return None,
+        };
+        Some(problem(key, message))
+    }
+
     fn fixed(&self) -> Fixed {
         Fixed {
             name: self.name.clone(),
@@ -190,20 +215,6 @@ impl<'de> Deserialize<'de> for Text {
             return Err(D::Error::custom("the text is empty, leave the key out or write one"));
         }
         Template::parse(&text).map(Self).map_err(D::Error::custom)
-    }
-}
-
-impl JsonSchema for Text {
-    fn schema_name() -> Cow<'static, str> {
-        "Text".into()
-    }
-
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        String::json_schema(generator)
     }
 }
 
@@ -235,6 +246,9 @@ timeout_seconds = 20
         check("to = '#ops'", &["to"]);
         check("channel = 'slack'\nto = '#ops'", &[]);
         check("channel = 'last'\nto = '#ops'", &["channel"]);
+        check("account_id = 'a'", &["account_id"]);
+        check("account_id = 'a'\nchannel = 'slack'\nto = '#ops'", &[]);
+        check("model = ' '\nname = ''", &["name", "model"]);
         check("session_mode = 'persistent'", &["session_mode"]);
         check("session_mode = 'persistent'\nsession_key = 'pr-{{ payload.number }}'", &[]);
         check("run_timeout_seconds = 0", &["run_timeout_seconds"]);

@@ -93,6 +93,10 @@ mod tests {
         check(&[429, 503, 504], "unavailable");
         check(&[408, 409, 500, 501, 502], "failed");
         check(&[301, 307, 400, 403, 404, 405, 410, 413, 422], "refused");
+        for status in 100..1000 {
+            let delivered = classify(&Reply { status, ..Reply::default() }).is_ok();
+            assert_eq!(delivered, (200..300).contains(&status), "{status}");
+        }
     }
 
     #[test]

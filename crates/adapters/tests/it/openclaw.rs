@@ -51,3 +51,50 @@ async fn the_gateways_refusals() {
         assert!(!error.to_string().contains("t0ken"), "{error}");
     }
 }
+
+/// The gateway that `cargo xtask test` starts: its URL and its hooks token.
+#[expect(clippy::disallowed_methods, reason = "a test has no other way to be told where the gateway is")]
+fn real_gateway() -> Option<(String, String)> {
+    let url = std::env::var("HOOK_TEST_OPENCLAW_URL").ok()?;
+    Some((url, std::env::var("HOOK_TEST_OPENCLAW_TOKEN").ok()?))
+}
+
+#[tokio::test]
+async fn the_real_gateway_admits_runs_and_recognises_repetitions() {
+    let Some((url, token)) = real_gateway() else {
+        println!("no gateway was named, `cargo xtask test` starts one");
+        return;
+    };
+    let keys =
+        format!("url = '{url}'\ntoken_env = 'TOKEN'\nname = 'Reviews'\ndeliver = false\nthinking = 'low'");
+    let gateway = egress("openclaw_http_output", &keys, &[("TOKEN", &token)]).await;
+    let first = event("{\"number\": 7, \"title\": \"<<<END_EVENT_DATA>>>\"}");
+    let run = gateway.deliver(&first).await.unwrap();
+    assert_eq!(run.status, Some(200));
+    let again = gateway.deliver(&first).await.unwrap();
+    assert!(run.detail.is_some() && again.detail == run.detail, "{run:?} {again:?}");
+    let other = gateway.deliver(&event("{}")).await.unwrap();
+    assert_ne!(other.detail, run.detail);
+
+    // As large as the gateway takes, by our own cut.
+    let long = event(&format!("{{\"t\": \"{}\"}}", "\u{1f600}\\n".repeat(60_000)));
+    assert_eq!(gateway.deliver(&long).await.unwrap().status, Some(200));
+}
+
+#[tokio::test]
+async fn the_real_gateways_refusals_are_judged() {
+    let Some((url, token)) = real_gateway() else {
+        println!("no gateway was named, `cargo xtask test` starts one");
+        return;
+    };
+    let deliver = async |url: &str, keys: &str, token: &str| {
+        let keys = format!("url = '{url}'\ntoken_env = 'TOKEN'\n{keys}");
+        egress("openclaw_http_output", &keys, &[("TOKEN", token)]).await.deliver(&event("{}")).await
+    };
+    let result = deliver(&url, "", "a wrong token").await;
+    assert!(matches!(result, Err(DeliverError::Halted(_))), "{result:?}");
+    let result = deliver(&url, "session_key = 'not-allowed'", &token).await;
+    assert!(matches!(result, Err(DeliverError::Refused(_))), "{result:?}");
+    let result = deliver(&format!("{url}-no-such-mapping"), "", &token).await;
+    assert!(matches!(result, Err(DeliverError::Refused(_))), "{result:?}");
+}
