@@ -89,6 +89,8 @@ pub struct Reply {
     pub content_type: Cow<'static, str>,
     /// The body.
     pub body: Bytes,
+    /// Headers besides the media type, such as an echoed `X-Hook-Secret`.
+    pub headers: HeaderMap,
 }
 
 /// Why a sender is told no. Nothing was stored and no delivery id was spent.
@@ -108,6 +110,9 @@ pub enum Refusal {
     /// The signature, token or time window does not fit.
     #[error("{0}")]
     Unverified(String),
+    /// The method cannot carry an event.
+    #[error("the method `{0}` cannot carry an event, send it by `POST`")]
+    MethodNotAllowed(Method),
     /// The body is not what it says it is.
     #[error("{0}")]
     Malformed(String),

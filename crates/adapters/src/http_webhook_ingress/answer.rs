@@ -129,6 +129,7 @@ impl Problem {
             Refusal::UnknownSource(_) => of(404, "unknown_source", "the source is unknown"),
             Refusal::RateLimited { after, .. } => of(429, "rate_limited", "too many requests").after(*after),
             Refusal::Unverified(_) => of(401, "unverified", "the sender could not be verified"),
+            Refusal::MethodNotAllowed(_) => Self { detail, ..Self::method("POST") },
             Refusal::Malformed(_) => of(400, "malformed", "the body is not what it says it is"),
             Refusal::UnsupportedMediaType(_) => {
                 of(415, "unsupported_media_type", "the media type cannot carry an event")
@@ -181,6 +182,7 @@ impl Problem {
 fn given(reply: Reply) -> Answered {
     let mut response = Response::new(Full::new(reply.body));
     *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::OK);
+    *response.headers_mut() = reply.headers;
     if let Ok(value) = HeaderValue::from_str(&reply.content_type) {
         response.headers_mut().insert(header::CONTENT_TYPE, value);
     }

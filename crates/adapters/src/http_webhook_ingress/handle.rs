@@ -82,10 +82,6 @@ impl Handler {
     ) -> Result<Answered, Problem> {
         let received_at = self.clock.now();
         let (parts, incoming) = request.into_parts();
-        // GET and OPTIONS are how some providers shake hands.
-        if !matches!(parts.method, Method::POST | Method::GET | Method::OPTIONS) {
-            return Err(Problem::method("POST"));
-        }
         let peer = peer::sender(socket, &parts.headers, &self.trusted_proxies);
         accept.admit(&source, Some(peer)).map_err(|refusal| Problem::refusal(&refusal))?;
         plain(&parts.headers)?;
@@ -93,14 +89,10 @@ impl Handler {
         let held = body::read(incoming, announced, self.max_payload, self.body_timeout, &self.budget)
             .await
             .map_err(|error| Problem::body(error, self.max_payload))?;
-        let method = parts.method.clone();
         let raw = self.raw(source, parts, held.bytes, peer, received_at);
         let answered = to_the_end(accept.clone(), raw, tasks).await;
         drop(held.permits);
-        match answered {
-            Ok(answered) => Ok(answer::answer(answered)),
-            Err(refusal) => Err(not_a_handshake(&method, &refusal)),
-        }
+        answered.map(answer::answer).map_err(|refusal| Problem::refusal(&refusal))
     }
 
     fn raw(
@@ -149,19 +141,6 @@ async fn to_the_end(accept: Arc<dyn Accept>, raw: RawEvent, tasks: &TaskTracker)
             reason: "the process is stopping".to_owned(),
             after: Duration::from_secs(5),
         }),
-    }
-}
-
-/// GET and OPTIONS carry handshakes and nothing else: where there is none to make,
-/// the method itself is what is wrong.
-fn not_a_handshake(method: &Method, refusal: &Refusal) -> Problem {
-    match refusal {
-        Refusal::Malformed(_) | Refusal::Unverified(_) | Refusal::UnsupportedMediaType(_)
-            if *method != Method::POST =>
-        {
-            Problem::method("POST")
-        }
-        refusal => Problem::refusal(refusal),
     }
 }
 

@@ -4,15 +4,26 @@ use std::{borrow::Cow, time::Duration};
 
 use bytes::Bytes;
 use hook_core::ports::{Answer, Refusal, Reply};
-use http::Method;
+use http::{HeaderName, HeaderValue, Method};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::{PATIENCE, Script, accepted, client, id, ingress, try_ingress};
 
+fn pong() -> Reply {
+    Reply {
+        status: 200,
+        content_type: Cow::Borrowed("text/plain"),
+        body: Bytes::from_static(b"pong"),
+        headers: [(HeaderName::from_static("x-hook-secret"), HeaderValue::from_static("echo"))]
+            .into_iter()
+            .collect(),
+    }
+}
+
 #[tokio::test]
 async fn every_answer_has_its_status() {
-    let reply = Reply { status: 200, content_type: Cow::Borrowed("text/plain"), body: Bytes::from("pong") };
+    let reply = pong();
     let custom = Some(reply.clone());
     let one = "00000000-0000-0000-0000-000000000001";
     let two = "00000000-0000-0000-0000-000000000002";
@@ -33,6 +44,8 @@ async fn every_answer_has_its_status() {
         let running = ingress("", Script::answering(move |_| Ok(answer.clone()))).await;
         let response = client().post(running.url("/webhook/github")).body("{}").send().await.unwrap();
         assert_eq!(response.status(), status, "{name}");
+        let echoed = response.headers().get("x-hook-secret").is_some();
+        assert_eq!(echoed, body == "pong", "{name}");
         let text = response.text().await.unwrap();
         assert_eq!(serde_json::from_str(&text).unwrap_or(Value::String(text)), body, "{name}");
     }
@@ -46,6 +59,7 @@ async fn every_refusal_has_its_status() {
         (Refusal::UnknownSource(text()), 404, "unknown_source", None),
         (Refusal::RateLimited { scope: "peer", after }, 429, "rate_limited", Some("2")),
         (Refusal::Unverified(text()), 401, "unverified", None),
+        (Refusal::MethodNotAllowed(Method::PUT), 405, "method_not_allowed", None),
         (Refusal::Malformed(text()), 400, "malformed", None),
         (Refusal::UnsupportedMediaType(text()), 415, "unsupported_media_type", None),
         (Refusal::Denied { hook: text(), reason: text() }, 403, "denied", None),
@@ -102,12 +116,8 @@ async fn what_was_sent_is_handed_over_byte_for_byte() {
 async fn paths_and_methods() {
     let script = Script::answering(|raw| match raw.method {
         Method::POST => Ok(accepted()),
-        Method::OPTIONS => Ok(Answer::Handshake(Reply {
-            status: 200,
-            content_type: Cow::Borrowed("text/plain"),
-            body: Bytes::from_static(b"hello"),
-        })),
-        _ => Err(Refusal::Malformed("the body is empty".into())),
+        Method::OPTIONS | Method::HEAD => Ok(Answer::Handshake(pong())),
+        _ => Err(Refusal::MethodNotAllowed(raw.method.clone())),
     });
     let running = ingress("path_template = '/in/{source}/events'", script).await;
     let check = async |method: Method, path: &str, status: u16, allow: Option<&str>| {
@@ -118,6 +128,7 @@ async fn paths_and_methods() {
     };
     check(Method::POST, "/in/github/events", 202, None).await;
     check(Method::OPTIONS, "/in/github/events", 200, None).await;
+    check(Method::HEAD, "/in/github/events", 200, None).await;
     check(Method::GET, "/in/github/events", 405, Some("POST")).await;
     check(Method::PUT, "/in/github/events", 405, Some("POST")).await;
     check(Method::DELETE, "/in/github/events", 405, Some("POST")).await;
