@@ -104,7 +104,7 @@ pub struct Retention {
 }
 
 /// A source with its secrets and limits.
-#[derive(Clone)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct SourcePlan {
     /// How it verifies and normalizes.
     pub spec: Arc<SourceSpec>,
