@@ -83,6 +83,11 @@ pub trait IngressConfig: fmt::Debug + Send + Sync {
         Vec::new()
     }
 
+    /// Where it takes webhooks, `{source}` standing for the source; none for what is not HTTP.
+    fn url_template(&self) -> Option<String> {
+        None
+    }
+
     /// Opens sockets and reads secrets; re-validates nothing.
     async fn build(&self, context: &BuildContext) -> Result<Box<dyn Ingress>, BuildError>;
 }

@@ -4,6 +4,7 @@
 //! what the binary builds and runs. `pipeline::accept` is left of the log, where
 //! a sender is waiting; `pipeline::deliver` is right of it, where nobody is.
 
+pub mod contract;
 pub mod driver;
 pub mod expr;
 pub mod glob;

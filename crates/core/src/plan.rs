@@ -25,6 +25,8 @@ pub struct Plan {
     pub profile: String,
     /// The profile's label.
     pub profile_label: String,
+    /// What the profile sets where the process's own environment does not.
+    pub environment: BTreeMap<String, String>,
     /// How strictly it was checked.
     pub validation_mode: ValidationMode,
     /// What happens to a stored event that no smash route wants.
@@ -54,6 +56,9 @@ pub struct App {
     pub name: String,
     /// Semantic version.
     pub version: String,
+    /// For people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
 }
 
 /// How strictly the contract was checked. Debug relaxes nothing about security.

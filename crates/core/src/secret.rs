@@ -51,6 +51,14 @@ impl Environment {
         Self(Arc::new(variables.into_iter().collect()))
     }
 
+    /// These variables, and `defaults` for those that are not set.
+    #[must_use]
+    pub fn with_defaults(&self, defaults: &BTreeMap<String, String>) -> Self {
+        let mut variables = defaults.clone();
+        variables.extend(self.0.iter().map(|(name, value)| (name.clone(), value.clone())));
+        Self(Arc::new(variables))
+    }
+
     /// The variable's value, if it is set.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)

@@ -95,6 +95,11 @@ impl IngressConfig for Config {
         problems
     }
 
+    fn url_template(&self) -> Option<String> {
+        let scheme = if self.tls_cert_file.is_some() { "https" } else { "http" };
+        Some(format!("{scheme}://{}{}", self.bind, self.path_template))
+    }
+
     async fn build(&self, context: &BuildContext) -> Result<Box<dyn Ingress>, BuildError> {
         let tls = match (&self.tls_cert_file, &self.tls_key_file) {
             (Some(cert), Some(key)) => Some(tls::acceptor(cert, key)?),

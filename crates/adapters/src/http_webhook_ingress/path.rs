@@ -9,6 +9,13 @@ pub(super) struct PathTemplate {
     after: String,
 }
 
+/// The template as it was written.
+impl std::fmt::Display for PathTemplate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}{{source}}{}", self.before, self.after)
+    }
+}
+
 impl PathTemplate {
     fn parse(text: &str) -> Result<Self, String> {
         let hint = "expected such as `/webhook/{source}`";

@@ -1,0 +1,119 @@
+//! What would run and is almost certainly not what was meant.
+
+use super::{parse::Contract, report::Report};
+use crate::{glob::Glob, plan::Plan};
+
+pub(super) fn lint(contract: &Contract, plan: &Plan, report: &mut Report) {
+    shadowed_routes(contract, plan, report);
+    unread_topics(contract, plan, report);
+    unwritten_topics(contract, plan, report);
+    unrouted_destinations(contract, plan, report);
+    unused(contract, report);
+    if plan.ingress.is_empty() {
+        let finding = report.lint("no_input", 0..0, format!("the profile `{}` takes nothing in", plan.profile));
+        finding.help("list `serve_adapters`");
+    }
+}
+
+/// A serve route behind one that takes everything it would take.
+fn shadowed_routes(contract: &Contract, plan: &Plan, report: &mut Report) {
+    for (at, route) in plan.serve_routes.iter().enumerate() {
+        let covers = |before: &&crate::plan::ServeRoute| {
+            covers(&before.source_match, &route.source_match)
+                && covers(&before.event_type_pattern, &route.event_type_pattern)
+        };
+        let Some(before) = plan.serve_routes[..at].iter().find(covers) else { continue };
+        let Some(written) = contract.serve_routes.iter().find(|written| *written.id.get_ref() == route.id)
+        else {
+            continue;
+        };
+        let title = format!(
+            "the route `{}` is never reached: `{}` before it takes everything it would take",
+            route.id, before.id
+        );
+        report.lint("shadowed_route", written.id.span(), title).help("move it in front, or delete it");
+    }
+}
+
+/// A topic that is written and that no active smash route reads.
+fn unread_topics(contract: &Contract, plan: &Plan, report: &mut Report) {
+    if plan.destinations.is_empty() {
+        return;
+    }
+    for route in &plan.serve_routes {
+        if route.target_topic.contains("{source}") || reads(plan, &route.target_topic) {
+            continue;
+        }
+        let written = contract.serve_routes.iter().find(|written| *written.id.get_ref() == route.id);
+        let Some(written) = written else { continue };
+        let title = format!("nobody reads the topic `{}`", route.target_topic);
+        let finding = report.lint("unread_topic", written.target_topic.span(), title);
+        finding.help("add a smash route whose `source_topic_pattern` fits");
+    }
+}
+
+/// A smash route that reads what no active serve route writes.
+fn unwritten_topics(contract: &Contract, plan: &Plan, report: &mut Report) {
+    if plan.serve_routes.is_empty()
+        || plan.serve_routes.iter().any(|route| route.target_topic.contains("{source}"))
+    {
+        return;
+    }
+    for written in &contract.smash_routes {
+        let active =
+            plan.destinations.iter().flat_map(|d| &d.routes).any(|route| route.id == *written.id.get_ref());
+        let topics = Glob::new(written.source_topic_pattern.get_ref());
+        if active && !plan.serve_routes.iter().any(|route| topics.matches(&route.target_topic)) {
+            let title = format!("no serve route writes a topic that fits `{}`", topics.as_str());
+            let finding = report.warning("unwritten_topic", written.source_topic_pattern.span(), title);
+            finding.help("events already stored there, or written by another process, are still delivered");
+        }
+    }
+}
+
+fn unrouted_destinations(contract: &Contract, plan: &Plan, report: &mut Report) {
+    for destination in plan.destinations.iter().filter(|destination| destination.routes.is_empty()) {
+        let adapter = contract.egress.iter().find(|adapter| *adapter.common.id.get_ref() == *destination.id);
+        let Some(adapter) = adapter else { continue };
+        let title = format!("no active route leads to the adapter `{}`", destination.id);
+        report.lint("unrouted_destination", adapter.common.id.span(), title);
+    }
+}
+
+/// Adapters and routes that no profile lists.
+fn unused(contract: &Contract, report: &mut Report) {
+    let listed = |id: &str| {
+        contract.profiles.iter().any(|(_, profile)| {
+            let lists = [
+                &profile.serve_adapters,
+                &profile.smash_adapters,
+                &profile.serve_routes,
+                &profile.smash_routes,
+            ];
+            lists.into_iter().flatten().any(|one| one.get_ref() == id)
+        })
+    };
+    let adapters = contract.ingress.iter().map(|adapter| &adapter.common.id);
+    let adapters = adapters.chain(contract.egress.iter().map(|adapter| &adapter.common.id));
+    let routes = contract.serve_routes.iter().map(|route| &route.id);
+    let routes = routes.chain(contract.smash_routes.iter().map(|route| &route.id));
+    for (kind, id) in adapters.map(|id| ("adapter", id)).chain(routes.map(|id| ("route", id))) {
+        if !listed(id.get_ref()) {
+            report.warning("unused", id.span(), format!("no profile lists the {kind} `{}`", id.get_ref()));
+        }
+    }
+}
+
+fn reads(plan: &Plan, topic: &str) -> bool {
+    plan.destinations
+        .iter()
+        .flat_map(|destination| &destination.routes)
+        .any(|route| route.topics.matches(topic))
+}
+
+/// Whether `wide` takes everything that `narrow` takes. Only what is certain counts.
+fn covers(wide: &Glob, narrow: &Glob) -> bool {
+    wide.as_str() == "*"
+        || wide.as_str() == narrow.as_str()
+        || (!narrow.as_str().contains(['*', '?']) && wide.matches(narrow.as_str()))
+}

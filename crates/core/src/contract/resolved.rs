@@ -1,0 +1,101 @@
+//! The plan as JSON: all defaults filled in, secrets by name only.
+
+use serde_json::{Value, json};
+
+use crate::plan::{DeliveryPolicy, DestinationPlan, Plan, Retention, SmashRoute, SourcePlan, StartFrom};
+
+/// What `hook config show` prints.
+pub fn resolved(plan: &Plan) -> Value {
+    json!({
+        "app": plan.app,
+        "profile": { "name": plan.profile, "label": plan.profile_label, "env": plan.environment },
+        "validation_mode": plan.validation_mode,
+        "unrouted": plan.unrouted,
+        "log": {
+            "path": plan.log.path,
+            "retention": retention(&plan.log.retention),
+            "dead_letter_retention": retention(&plan.log.dead_letter_retention),
+            "segment_bytes": plan.log.segment_bytes,
+            "min_free_bytes": plan.log.min_free_bytes,
+            "dlq_topic": plan.log.dead_letters,
+        },
+        "sources": plan.sources.iter().map(|(name, plan)| (name.clone(), source(plan))).collect::<serde_json::Map<_, _>>(),
+        "serve": {
+            "dedup_ttl_seconds": plan.accept.dedup_ttl.as_secs(),
+            "peer_rate_per_minute": plan.accept.peer_rate_per_minute,
+            "append_timeout_ms": millis(plan.accept.append_timeout),
+            "ingress_adapters": plan.ingress.iter().map(|adapter| json!({
+                "id": adapter.id,
+                "driver": adapter.driver,
+                "config": format!("{:?}", adapter.config),
+                "plugins": adapter.plugins.iter().map(|hook| hook.name()).collect::<Vec<_>>(),
+            })).collect::<Vec<_>>(),
+            "routes": plan.serve_routes.iter().map(|route| json!({
+                "id": route.id,
+                "source_match": route.source_match.as_str(),
+                "event_type_pattern": route.event_type_pattern.as_str(),
+                "target_topic": route.target_topic,
+            })).collect::<Vec<_>>(),
+        },
+        "smash": { "egress_adapters": plan.destinations.iter().map(destination).collect::<Vec<_>>() },
+        "admin": { "bind": plan.admin.bind },
+    })
+}
+
+fn source(plan: &SourcePlan) -> Value {
+    json!({
+        "spec": format!("{:?}", plan.spec),
+        "secrets": plan.secrets.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "rate_per_minute": plan.rate_per_minute,
+        "cooldown_seconds": plan.cooldown.as_secs(),
+    })
+}
+
+fn destination(plan: &DestinationPlan) -> Value {
+    json!({
+        "id": plan.id,
+        "driver": plan.driver,
+        "endpoint": plan.config.endpoint(),
+        "config": format!("{:?}", plan.config),
+        "plugins": plan.plugins.iter().map(|hook| hook.name()).collect::<Vec<_>>(),
+        "policy": policy(&plan.policy),
+        "routes": plan.routes.iter().map(route).collect::<Vec<_>>(),
+    })
+}
+
+fn route(route: &SmashRoute) -> Value {
+    json!({
+        "id": route.id,
+        "source_topic_pattern": route.topics.as_str(),
+        "event_filters": route.event_filters.iter().map(crate::glob::Glob::as_str).collect::<Vec<_>>(),
+        "when": route.when.as_ref().map(ToString::to_string),
+        "required": route.required,
+    })
+}
+
+fn policy(policy: &DeliveryPolicy) -> Value {
+    json!({
+        "max_in_flight": policy.max_in_flight,
+        "ordering": policy.ordering,
+        "max_retries": policy.max_retries,
+        "backoff_base_ms": millis(policy.backoff_base),
+        "backoff_max_ms": millis(policy.backoff_max),
+        "deadline_seconds": policy.deadline.map(|deadline| deadline.as_secs()),
+        "start_from": match policy.start_from {
+            StartFrom::Beginning => "beginning".to_owned(),
+            StartFrom::Now => "now".to_owned(),
+            StartFrom::Time(time) => time.to_string(),
+        },
+    })
+}
+
+fn retention(retention: &Retention) -> Value {
+    json!({
+        "max_age_seconds": retention.max_age.map(|age| age.as_secs()),
+        "max_bytes": retention.max_bytes,
+    })
+}
+
+fn millis(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
