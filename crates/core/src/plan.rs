@@ -45,6 +45,8 @@ pub struct Plan {
     pub destinations: Vec<DestinationPlan>,
     /// Where operators look.
     pub admin: AdminPlan,
+    /// The ways to MCP servers, as written and checked.
+    pub transports: BTreeMap<String, serde_json::Value>,
 }
 
 /// Who the contract is.

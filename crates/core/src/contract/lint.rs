@@ -10,7 +10,8 @@ pub(super) fn lint(contract: &Contract, plan: &Plan, report: &mut Report) {
     unrouted_destinations(contract, plan, report);
     unused(contract, report);
     if plan.ingress.is_empty() {
-        let finding = report.lint("no_input", 0..0, format!("the profile `{}` takes nothing in", plan.profile));
+        let finding =
+            report.lint("no_input", 0..0, format!("the profile `{}` takes nothing in", plan.profile));
         finding.help("list `serve_adapters`");
     }
 }

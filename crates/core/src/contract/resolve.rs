@@ -37,7 +37,6 @@ pub(super) fn resolve(
         report.error("missing_section", 0..0, "the section `[app]` is missing");
     }
     duplicates(contract, report);
-    transports(contract, report);
     let app = app(contract.app.as_ref()?, report);
     let log = log(&contract.log, options, report);
     let smash_routes = smash_routes(contract, report);
@@ -66,6 +65,7 @@ pub(super) fn resolve(
         accept: accept(&contract.serve),
         destinations: destinations(contract, profile, &active_smash, drivers, report),
         admin: AdminPlan { bind: contract.admin.bind },
+        transports: transports(contract, report),
     };
     outputs(contract, &plan, report);
     Some(plan)
@@ -448,7 +448,8 @@ fn duplicates(contract: &Contract, report: &mut Report) {
     }
 }
 
-fn transports(contract: &Contract, report: &mut Report) {
+/// The ways to MCP servers, checked, for the drivers that name them.
+fn transports(contract: &Contract, report: &mut Report) -> BTreeMap<String, serde_json::Value> {
     for (name, transport) in &contract.transports {
         let driver = transport.driver.get_ref().as_str();
         let needs = match driver {
@@ -468,6 +469,10 @@ fn transports(contract: &Contract, report: &mut Report) {
             report.error("missing_key", transport.driver.span(), title);
         }
     }
+    let written = |(name, transport): &(String, w::Transport)| {
+        Some((name.clone(), serde_json::to_value(transport).ok()?))
+    };
+    contract.transports.iter().filter_map(written).collect()
 }
 
 fn active<'a, C, D>(

@@ -38,6 +38,7 @@ pub fn resolved(plan: &Plan) -> Value {
             })).collect::<Vec<_>>(),
         },
         "smash": { "egress_adapters": plan.destinations.iter().map(destination).collect::<Vec<_>>() },
+        "transports": plan.transports,
         "admin": { "bind": plan.admin.bind },
     })
 }

@@ -17,9 +17,10 @@ use crate::{
     ports::{Egress, Ingress},
 };
 
-/// A driver with one required and one optional key, enough to see how any is read.
+/// A driver with a few keys, enough to see how any is read.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "only its `Debug` is looked at")]
 struct Fake {
     bind: Option<String>,
     url: Option<String>,

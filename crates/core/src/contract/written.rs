@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
 use super::quantity::{Age, Size};
@@ -244,7 +244,7 @@ pub(super) struct Profile {
 }
 
 /// A way to an MCP server.
-#[derive(Deserialize, JsonSchema)]
+#[derive(Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Transport {
     /// `http_sse` or `stdio_jsonrpc`.
