@@ -10,6 +10,7 @@ pub mod expr;
 pub mod glob;
 pub mod journal;
 pub mod metrics;
+pub mod pipeline;
 pub mod plan;
 pub mod plugin;
 pub mod ports;

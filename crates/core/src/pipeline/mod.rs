@@ -1,0 +1,3 @@
+//! The two halves of the pipeline, with the log between them.
+
+pub mod accept;
