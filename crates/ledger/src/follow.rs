@@ -95,7 +95,7 @@ impl Ledger {
             let full = entries.len() == BATCH;
             self.index(entries).await?;
             if pruned.elapsed() >= PRUNE_EVERY {
-                self.prune(log).await?;
+                self.prune(&log.topics().await?).await?;
                 pruned = Instant::now();
             }
             if !full {
@@ -106,18 +106,20 @@ impl Ledger {
     }
 
     /// Removes rows whose claim expired or whose record the log no longer has, in
-    /// small steps; what is left comes next time.
+    /// small steps, and says how many; what is left comes next time. `topics` is what
+    /// the log holds now.
     ///
     /// # Errors
-    /// When the log cannot be asked or the file cannot be written.
-    pub async fn prune(&self, log: &dyn Log) -> Result<(), LedgerError> {
-        let topics = log.topics().await?;
+    /// When the file cannot be written.
+    pub async fn prune(&self, topics: &[TopicInfo]) -> Result<usize, LedgerError> {
+        let mut removed = 0;
         for _ in 0..PRUNE_STEPS {
-            if self.send(|done| Job::Prune(topics.clone(), done)).await? == 0 {
-                break;
+            match self.send(|done| Job::Prune(topics.to_vec(), done)).await? {
+                0 => break,
+                rows => removed += rows,
             }
         }
-        Ok(())
+        Ok(removed)
     }
 
     async fn read_to_the_end(

@@ -47,6 +47,29 @@ async fn whatever_happened_to_the_file_it_is_made_again() {
 }
 
 #[tokio::test]
+async fn a_file_that_breaks_while_it_is_used_is_made_again() {
+    let fixture = Fixture::new();
+    let events: Vec<_> = (0..3000).map(|n| event(&format!("d{n}"), "push", 1)).collect();
+    for event in &events {
+        fixture.store(event).await;
+    }
+    drop(fixture.start().await);
+    let ledger = fixture.start().await;
+    let mut bytes = std::fs::read(fixture.path()).unwrap();
+    bytes[4096..].fill(0x5a);
+    let file = std::fs::OpenOptions::new().write(true).open(fixture.path()).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, &bytes, 0).unwrap();
+
+    fixture.store(&event("late", "push", 1)).await;
+    ledger.catch_up(&fixture.log, |_| {}).await.unwrap();
+    let id = EventId::new(now(), Entropy::SYSTEM);
+    let again = ledger.reserve("github:d7", id, now()).unwrap();
+    assert_eq!(again, Reservation::Duplicate(events[7].id));
+    assert_eq!(ledger.totals().unwrap().events, 3001);
+    assert!(fixture.path().with_extension("sqlite.damaged").exists());
+}
+
+#[tokio::test]
 async fn a_ledger_of_another_log_is_not_believed() {
     let mut fixture = Fixture::new();
     fixture.store(&event("d1", "push", 1)).await;

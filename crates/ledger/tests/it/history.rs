@@ -5,8 +5,9 @@ use std::sync::Arc;
 use hook_core::{glob::Glob, journal::Outcome};
 use hook_event::EventId;
 use hook_ledger::{DeadLetterQuery, EventQuery, Ledger, Mark, Progress, Reader};
+use hook_log::{Lane, TopicInfo};
 
-use crate::fixture::{Fixture, Seen, ago, event, follow_until, now, options};
+use crate::fixture::{Fixture, Seen, ago, event, follow_until, now, options, topic};
 
 fn ids(ledger: &Ledger, query: EventQuery) -> Vec<EventId> {
     ledger.events(&query).unwrap().into_iter().map(|row| row.id).collect()
@@ -173,4 +174,36 @@ async fn another_process_reads_while_this_one_writes() {
     let alone = Reader::open(&fixture.path()).unwrap();
     assert_eq!(alone.totals().unwrap().events, 1);
     assert!(Reader::open(&fixture.path().with_extension("none")).is_err());
+}
+
+#[tokio::test]
+async fn rows_go_when_retention_took_their_records() {
+    let fixture = Fixture::new();
+    let events: Vec<_> = (0..2000).map(|n| event(&format!("d{n}"), "push", 1)).collect();
+    for event in &events {
+        fixture.store(event).await;
+        fixture.attempt(event, "reviewer", 1, Outcome::Delivered).await;
+        fixture.dead_letter(event, "audit").await;
+    }
+    fixture.append("webhooks.other", event("other", "push", 1).encode()).await;
+    let ledger = fixture.start().await;
+    let kept_from = |name: &str, first| {
+        let lane = Lane { lane: 0, first, next: 2000, bytes: 0 };
+        TopicInfo { topic: topic(name), lanes: vec![lane] }
+    };
+    let topics = [
+        kept_from("webhooks.core", 1500),
+        kept_from("hook.deliveries", 1200),
+        kept_from("webhooks.dlq", 700),
+        kept_from("webhooks.other", 0),
+    ];
+    assert_eq!(ledger.prune(&topics).await.unwrap(), 1500 + 1200 + 700);
+    assert_eq!(ledger.prune(&topics).await.unwrap(), 0);
+    let totals = ledger.totals().unwrap();
+    assert_eq!((totals.events, totals.attempts, totals.dead_letters), (501, 800, 1300));
+    assert_eq!(totals.claims, 2001, "a delivery id is remembered longer than its event");
+    assert!(ledger.event(events[1499].id).unwrap().is_none());
+    assert!(ledger.event(events[1500].id).unwrap().is_some());
+    assert_eq!(ledger.attempts(events[1199].id).unwrap().len(), 0);
+    assert_eq!(ledger.attempts(events[1200].id).unwrap().len(), 1);
 }
