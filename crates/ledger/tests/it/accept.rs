@@ -40,9 +40,10 @@ fn plan() -> Plan {
     let sources = source::seed_default("github").map(|plan| ("github".to_owned(), plan));
     let retention = Retention::default();
     Plan {
-        app: App { id: "test".into(), name: "Test".into(), version: "1.0.0".into() },
+        app: App { id: "test".into(), name: "Test".into(), version: "1.0.0".into(), description: None },
         profile: "test".into(),
         profile_label: "Test".into(),
+        environment: BTreeMap::new(),
         validation_mode: ValidationMode::Strict,
         unrouted: Unrouted::Discard,
         log: LogPlan {
@@ -73,6 +74,7 @@ fn plan() -> Plan {
         },
         destinations: Vec::new(),
         admin: AdminPlan::default(),
+        transports: BTreeMap::new(),
     }
 }
 

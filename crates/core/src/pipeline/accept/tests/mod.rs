@@ -128,9 +128,10 @@ fn acceptor(
 fn plan() -> Plan {
     let retention = Retention::default();
     Plan {
-        app: App { id: "test".into(), name: "Test".into(), version: "1.0.0".into() },
+        app: App { id: "test".into(), name: "Test".into(), version: "1.0.0".into(), description: None },
         profile: "reviews".into(),
         profile_label: "Reviews".into(),
+        environment: BTreeMap::new(),
         validation_mode: ValidationMode::Debug,
         unrouted: Unrouted::Discard,
         log: LogPlan {
@@ -154,6 +155,7 @@ fn plan() -> Plan {
         },
         destinations: Vec::new(),
         admin: AdminPlan::default(),
+        transports: BTreeMap::new(),
     }
 }
 
