@@ -39,6 +39,20 @@ pub(crate) struct Client {
     secrets: Vec<SecretString>,
 }
 
+/// What a client is made for.
+pub(crate) struct Destination<'a> {
+    /// Where requests go.
+    pub(crate) url: &'a Url,
+    /// One attempt, from connecting to the answer.
+    pub(crate) timeout: Duration,
+    /// Networks besides the public internet.
+    pub(crate) allow: &'a Networks,
+    /// What every request carries.
+    pub(crate) headers: HeaderMap,
+    /// The secrets in it, so that an answer which repeats them can be cleaned.
+    pub(crate) secrets: Vec<SecretString>,
+}
+
 /// What a destination answered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Reply {
@@ -57,16 +71,10 @@ pub(crate) struct Reply {
 impl Client {
     /// A client for one destination.
     ///
-    /// `secrets` are what its requests carry, so that an answer which repeats them
-    /// can be cleaned.
-    pub(crate) fn new(
-        context: &BuildContext,
-        url: &Url,
-        timeout: Duration,
-        allow: &Networks,
-        headers: HeaderMap,
-        secrets: Vec<SecretString>,
-    ) -> Result<Self, BuildError> {
+    /// # Errors
+    /// When the URL's host is a literal that the guard refuses, or TLS cannot be set up.
+    pub(crate) fn new(context: &BuildContext, to: Destination<'_>) -> Result<Self, BuildError> {
+        let Destination { url, timeout, allow, headers, secrets } = to;
         let guard = Guard::new(allow.clone());
         guard.url(url).map_err(|blocked| BuildError::Resource(blocked.to_string()))?;
         let http = reqwest::Client::builder()
@@ -182,11 +190,15 @@ mod tests {
     use super::*;
     use crate::testing::context;
 
+    fn made(url: &Url, secrets: Vec<SecretString>) -> Result<Client, BuildError> {
+        let (timeout, allow) = (Duration::from_secs(1), &Networks::default());
+        Client::new(&context(&[]), Destination { url, timeout, allow, headers: HeaderMap::new(), secrets })
+    }
+
     fn client(secrets: &[&str]) -> Client {
         let secrets = secrets.iter().map(|secret| SecretString::from(*secret)).collect();
         let url = "https://example.com/".parse().unwrap();
-        let (timeout, allow) = (Duration::from_secs(1), Networks::default());
-        Client::new(&context(&[]), &url, timeout, &allow, HeaderMap::new(), secrets).unwrap()
+        made(&url, secrets).unwrap()
     }
 
     #[test]
@@ -203,14 +215,7 @@ mod tests {
     #[test]
     fn a_literal_in_a_private_network_builds_no_client() {
         let url = "http://169.254.169.254/".parse().unwrap();
-        let built = Client::new(
-            &context(&[]),
-            &url,
-            Duration::from_secs(1),
-            &Networks::default(),
-            HeaderMap::new(),
-            vec![],
-        );
+        let built = made(&url, vec![]);
         assert!(built.err().unwrap().to_string().contains("allow_networks"));
     }
 }

@@ -72,11 +72,11 @@ impl<W: Write + Send + 'static> Egress for Lines<W> {
     }
 }
 
-/// Lines are whole: nobody else writes before this one is flushed.
+/// Lines are whole: one write each, and the lock until it is flushed.
 fn write(out: &Mutex<impl Write>, line: &Bytes) -> io::Result<()> {
+    let text = [line, &b"\n"[..]].concat();
     let mut out = out.lock().unwrap_or_else(PoisonError::into_inner);
-    out.write_all(line)?;
-    out.write_all(b"\n")?;
+    out.write_all(&text)?;
     out.flush()
 }
 

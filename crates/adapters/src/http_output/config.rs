@@ -18,7 +18,7 @@ use url::Url;
 use super::deliver::HttpOutput;
 use crate::{
     body::Body,
-    client::{self, Client, check_headers, check_url},
+    client::{self, Client, Destination, check_headers, check_url},
     guard::Networks,
     row::{at_least_one, problem},
 };
@@ -118,8 +118,9 @@ impl EgressConfig for Config {
         let content_type = self.content_type.as_deref().unwrap_or_else(|| self.body.content_type());
         headers.insert(header::CONTENT_TYPE, header_value(content_type)?);
         let timeout = Duration::from_secs(self.timeout_seconds);
+        let to = Destination { url: &self.url, timeout, allow: &self.allow_networks, headers, secrets };
         Ok(Arc::new(HttpOutput {
-            client: Client::new(context, &self.url, timeout, &self.allow_networks, headers, secrets)?,
+            client: Client::new(context, to)?,
             body: self.body.clone(),
             json: is_json(content_type),
             keys,

@@ -22,9 +22,19 @@ const BLOCK_BYTES: usize = 1 << 10;
 const DRAIN_BYTES: usize = 1 << 20;
 const DRAIN_TIME: Duration = Duration::from_secs(1);
 
+/// Reads bodies within their limits.
+#[derive(Clone, Debug)]
+pub(super) struct Bodies {
+    /// Bytes of one body.
+    pub(super) limit: usize,
+    /// Time for the whole of one body.
+    time: Duration,
+    budget: Budget,
+}
+
 /// The memory that bodies may take together.
 #[derive(Clone, Debug)]
-pub(super) struct Budget(Arc<Semaphore>);
+struct Budget(Arc<Semaphore>);
 
 /// A body, and the memory that it holds until it is dropped.
 pub(super) struct Held {
@@ -47,12 +57,61 @@ pub(super) enum BodyError {
     Busy,
 }
 
-impl Budget {
-    pub(super) fn for_bodies_up_to(limit: usize) -> Self {
+impl Bodies {
+    pub(super) fn new(limit: usize, time: Duration) -> Self {
         let blocks = BUDGET_BYTES.max(limit) / BLOCK_BYTES + 1;
-        Self(Arc::new(Semaphore::new(blocks.min(Semaphore::MAX_PERMITS))))
+        let budget = Budget(Arc::new(Semaphore::new(blocks.min(Semaphore::MAX_PERMITS))));
+        Self { limit, time, budget }
     }
 
+    /// Reads a body whole.
+    ///
+    /// `announced` is the request's `Content-Length`: too large by its own word, it is
+    /// refused before a byte is taken.
+    pub(super) async fn read<B>(&self, mut body: B, announced: Option<u64>) -> Result<Held, BodyError>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        if announced.is_some_and(|length| usize::try_from(length).map_or(true, |length| length > self.limit))
+        {
+            return Err(BodyError::TooLarge);
+        }
+        let read = timeout(self.time, self.collect(&mut body)).await.unwrap_or(Err(BodyError::Slow));
+        if matches!(read, Err(BodyError::TooLarge | BodyError::Busy)) {
+            drain(&mut body).await;
+        }
+        read
+    }
+
+    async fn collect<B>(&self, body: &mut B) -> Result<Held, BodyError>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        let mut permits = None;
+        let mut first = Bytes::new();
+        let mut all = BytesMut::new();
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame.map_err(|_| BodyError::Broken)?.into_data() else { continue };
+            let have = first.len() + all.len();
+            let need = have + data.len();
+            if need > self.limit {
+                return Err(BodyError::TooLarge);
+            }
+            self.budget.grow(&mut permits, have, need)?;
+            if have == 0 {
+                // Most bodies are one frame, which is passed on without a copy.
+                first = data;
+                continue;
+            }
+            all.extend_from_slice(&std::mem::take(&mut first));
+            all.extend_from_slice(&data);
+        }
+        let bytes = if all.is_empty() { first } else { all.freeze() };
+        Ok(Held { bytes, permits })
+    }
+}
+
+impl Budget {
     /// Takes what growing from `have` to `need` bytes costs.
     fn grow(
         &self,
@@ -69,56 +128,6 @@ impl Budget {
         }
         Ok(())
     }
-}
-
-/// Reads a body of at most `limit` bytes within `time`.
-///
-/// `announced` is the request's `Content-Length`: too large by its own word, it is
-/// refused before a byte is taken.
-pub(super) async fn read<B>(
-    mut body: B,
-    announced: Option<u64>,
-    limit: usize,
-    time: Duration,
-    budget: &Budget,
-) -> Result<Held, BodyError>
-where
-    B: Body<Data = Bytes> + Unpin,
-{
-    if announced.is_some_and(|length| usize::try_from(length).map_or(true, |length| length > limit)) {
-        return Err(BodyError::TooLarge);
-    }
-    let read = timeout(time, collect(&mut body, limit, budget)).await.unwrap_or(Err(BodyError::Slow));
-    if matches!(read, Err(BodyError::TooLarge | BodyError::Busy)) {
-        drain(&mut body).await;
-    }
-    read
-}
-
-async fn collect<B>(body: &mut B, limit: usize, budget: &Budget) -> Result<Held, BodyError>
-where
-    B: Body<Data = Bytes> + Unpin,
-{
-    let mut permits = None;
-    let mut first = Bytes::new();
-    let mut all = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(|_| BodyError::Broken)?.into_data() else { continue };
-        let have = first.len() + all.len();
-        let need = have + data.len();
-        if need > limit {
-            return Err(BodyError::TooLarge);
-        }
-        budget.grow(&mut permits, have, need)?;
-        if have == 0 {
-            first = data;
-            continue;
-        }
-        all.extend_from_slice(&std::mem::take(&mut first));
-        all.extend_from_slice(&data);
-    }
-    let bytes = if all.is_empty() { first } else { all.freeze() };
-    Ok(Held { bytes, permits })
 }
 
 /// A connection closed on unread bytes is reset, and a reset can overtake the answer.
@@ -172,8 +181,7 @@ mod tests {
     }
 
     async fn check(body: Chunks, announced: Option<u64>, limit: usize, expect: Result<usize, BodyError>) {
-        let budget = Budget::for_bodies_up_to(limit);
-        let read = read(body, announced, limit, Duration::from_secs(30), &budget).await;
+        let read = Bodies::new(limit, Duration::from_secs(30)).read(body, announced).await;
         assert_eq!(read.map(|held| held.bytes.len()), expect);
     }
 
@@ -193,7 +201,8 @@ mod tests {
     #[tokio::test]
     async fn all_bodies_together_have_a_limit_and_give_back() {
         let budget = Budget(Arc::new(Semaphore::new(4)));
-        let read = |size| read(chunks(&[size], false), None, 1 << 20, Duration::from_secs(30), &budget);
+        let bodies = Bodies { budget: budget.clone(), ..Bodies::new(1 << 20, Duration::from_secs(30)) };
+        let read = |size| bodies.read(chunks(&[size], false), None);
         let held = read(3000).await.ok();
         assert_eq!(read(2000).await.err(), Some(BodyError::Busy));
         drop(held);

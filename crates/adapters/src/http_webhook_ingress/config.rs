@@ -12,7 +12,7 @@ use serde::Deserialize;
 use tokio::net::TcpListener;
 
 use super::{
-    body::Budget,
+    body::Bodies,
     handle::Handler,
     listen::{Limits, Server},
     path::PathTemplate,
@@ -116,9 +116,7 @@ impl IngressConfig for Config {
             entropy: context.entropy,
             path: self.path_template.clone(),
             trusted_proxies: self.trusted_proxies.clone(),
-            max_payload,
-            body_timeout: Duration::from_secs(self.body_timeout_seconds),
-            budget: Budget::for_bodies_up_to(max_payload),
+            bodies: Bodies::new(max_payload, Duration::from_secs(self.body_timeout_seconds)),
         };
         let limits = Limits {
             connections: self.max_connections as usize,

@@ -5,6 +5,7 @@
 
 use std::{net::IpAddr, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use futures_util::FutureExt;
 use hook_core::ports::{Accept, Answer, RawEvent, Refusal};
 use hook_event::{Clock, Entropy};
@@ -14,7 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{
     answer::{self, Answered, Problem},
-    body::{self, Budget},
+    body::Bodies,
     path::PathTemplate,
     peer,
 };
@@ -27,9 +28,13 @@ pub(super) struct Handler {
     pub(super) entropy: Entropy,
     pub(super) path: PathTemplate,
     pub(super) trusted_proxies: Networks,
-    pub(super) max_payload: usize,
-    pub(super) body_timeout: Duration,
-    pub(super) budget: Budget,
+    pub(super) bodies: Bodies,
+}
+
+/// Where requests go, and the tasks that see them through.
+pub(super) struct Pipeline {
+    pub(super) accept: Arc<dyn Accept>,
+    pub(super) tasks: TaskTracker,
 }
 
 impl Handler {
@@ -38,11 +43,10 @@ impl Handler {
         &self,
         mut request: Request<Incoming>,
         socket: IpAddr,
-        accept: &Arc<dyn Accept>,
-        tasks: &TaskTracker,
+        pipeline: &Pipeline,
     ) -> Answered {
         let trace_id = self.trace(request.headers_mut());
-        let handled = AssertUnwindSafe(self.route(request, socket, accept, tasks)).catch_unwind().await;
+        let handled = AssertUnwindSafe(self.route(request, socket, pipeline)).catch_unwind().await;
         let result = handled.unwrap_or_else(|_| {
             tracing::error!(ingress_adapter = &*self.adapter, trace_id, "a request's handler panicked");
             Err(Problem::internal())
@@ -54,65 +58,50 @@ impl Handler {
         &self,
         request: Request<Incoming>,
         socket: IpAddr,
-        accept: &Arc<dyn Accept>,
-        tasks: &TaskTracker,
+        pipeline: &Pipeline,
     ) -> Result<Answered, Problem> {
         let read = matches!(*request.method(), Method::GET | Method::HEAD);
         match request.uri().path() {
             "/health" if read => Ok(answer::health()),
-            "/ready" if read => Ok(answer::readiness(&accept.readiness())),
+            "/ready" if read => Ok(answer::readiness(&pipeline.accept.readiness())),
             "/health" | "/ready" => Err(Problem::method("GET, HEAD")),
-            path => match self.path.source(path) {
-                Some(source) => {
-                    let source = source.to_owned();
-                    self.webhook(source, request, socket, accept, tasks).await
-                }
-                None => Err(Problem::not_found()),
-            },
+            path => {
+                let source = self.path.source(path).ok_or_else(Problem::not_found)?.to_owned();
+                let (parts, body) = request.into_parts();
+                self.webhook(self.raw(source, parts, socket), body, pipeline).await
+            }
         }
     }
 
     async fn webhook(
         &self,
-        source: String,
-        request: Request<Incoming>,
-        socket: IpAddr,
-        accept: &Arc<dyn Accept>,
-        tasks: &TaskTracker,
+        mut raw: RawEvent,
+        body: Incoming,
+        pipeline: &Pipeline,
     ) -> Result<Answered, Problem> {
-        let received_at = self.clock.now();
-        let (parts, incoming) = request.into_parts();
-        let peer = peer::sender(socket, &parts.headers, &self.trusted_proxies);
-        accept.admit(&source, Some(peer)).map_err(|refusal| Problem::refusal(&refusal))?;
-        plain(&parts.headers)?;
-        let announced = parts.headers.get(header::CONTENT_LENGTH).and_then(number);
-        let held = body::read(incoming, announced, self.max_payload, self.body_timeout, &self.budget)
-            .await
-            .map_err(|error| Problem::body(error, self.max_payload))?;
-        let raw = self.raw(source, parts, held.bytes, peer, received_at);
-        let answered = to_the_end(accept.clone(), raw, tasks).await;
+        let refused = |refusal| Problem::refusal(&refusal);
+        pipeline.accept.admit(&raw.source, raw.peer).map_err(refused)?;
+        plain(&raw.headers)?;
+        let held = self.bodies.read(body, announced(&raw.headers)).await;
+        let held = held.map_err(|error| Problem::body(error, self.bodies.limit))?;
+        raw.body = held.bytes;
+        let answered = pipeline.accept(raw).await.map_err(refused)?;
         drop(held.permits);
-        answered.map(answer::answer).map_err(|refusal| Problem::refusal(&refusal))
+        Ok(answer::answer(answered))
     }
 
-    fn raw(
-        &self,
-        source: String,
-        parts: Parts,
-        body: bytes::Bytes,
-        peer: IpAddr,
-        received_at: jiff::Timestamp,
-    ) -> RawEvent {
+    /// What is known before the body.
+    fn raw(&self, source: String, parts: Parts, socket: IpAddr) -> RawEvent {
         RawEvent {
             source,
             adapter: self.adapter.clone(),
             method: parts.method,
             path: parts.uri.path().to_owned(),
             query: parts.uri.query().map(str::to_owned),
+            peer: Some(peer::sender(socket, &parts.headers, &self.trusted_proxies)),
             headers: parts.headers,
-            body,
-            peer: Some(peer),
-            received_at,
+            body: Bytes::new(),
+            received_at: self.clock.now(),
         }
     }
 
@@ -123,24 +112,27 @@ impl Handler {
         if let Some(theirs) = theirs {
             return theirs.to_owned();
         }
-        let trace = hex::encode(self.entropy.bytes::<16>());
-        let span = hex::encode(self.entropy.bytes::<8>());
+        let random = hex::encode(self.entropy.bytes::<24>());
+        let (trace, span) = random.split_at(32);
         if let Ok(value) = HeaderValue::try_from(format!("00-{trace}-{span}-01")) {
             headers.insert("traceparent", value);
         }
-        trace
+        trace.to_owned()
     }
 }
 
-/// Runs on when the connection is gone; a panic in it is a panic here.
-async fn to_the_end(accept: Arc<dyn Accept>, raw: RawEvent, tasks: &TaskTracker) -> Result<Answer, Refusal> {
-    match tasks.spawn(async move { accept.accept(raw).await }).await {
-        Ok(answered) => answered,
-        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-        Err(_) => Err(Refusal::Unavailable {
-            reason: "the process is stopping".to_owned(),
-            after: Duration::from_secs(5),
-        }),
+impl Pipeline {
+    /// Runs on when the connection is gone; a panic in it is a panic here.
+    async fn accept(&self, raw: RawEvent) -> Result<Answer, Refusal> {
+        let accept = self.accept.clone();
+        match self.tasks.spawn(async move { accept.accept(raw).await }).await {
+            Ok(answered) => answered,
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(_) => Err(Refusal::Unavailable {
+                reason: "the process is stopping".to_owned(),
+                after: Duration::from_secs(5),
+            }),
+        }
     }
 }
 
@@ -155,8 +147,8 @@ fn plain(headers: &HeaderMap) -> Result<(), Problem> {
     Ok(())
 }
 
-fn number(value: &HeaderValue) -> Option<u64> {
-    value.to_str().ok()?.trim().parse().ok()
+fn announced(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
 }
 
 /// The trace id of a W3C `traceparent`.

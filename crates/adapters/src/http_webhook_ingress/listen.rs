@@ -25,13 +25,13 @@ use hyper_util::{
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::{Notify, OwnedSemaphorePermit, Semaphore},
+    sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::handle::Handler;
+use super::handle::{Handler, Pipeline};
 
 /// How long requests under way may take when the process stops.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -63,9 +63,8 @@ struct Shared {
     tls: Option<TlsAcceptor>,
     limits: Limits,
     handler: Arc<Handler>,
-    accept: Arc<dyn Accept>,
-    /// Connections, and what was handed to the pipeline.
-    tasks: TaskTracker,
+    /// Its tasks are the connections, and what was handed to the pipeline.
+    pipeline: Pipeline,
     /// Finish and close.
     stop: CancellationToken,
     /// Close.
@@ -81,20 +80,20 @@ impl Ingress for Server {
             tls,
             limits,
             handler,
-            accept,
-            tasks: TaskTracker::new(),
+            pipeline: Pipeline { accept, tasks: TaskTracker::new() },
             stop,
             cut: CancellationToken::new(),
             http: http(limits),
         });
         let slots = Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS)));
+        let tasks = &shared.pipeline.tasks;
         while let Some((stream, peer, slot)) = next(&socket, &slots, &shared.stop).await {
-            shared.tasks.spawn(connection(shared.clone(), stream, peer, slot));
+            tasks.spawn(connection(shared.clone(), stream, peer, slot));
         }
         drop(socket);
-        shared.tasks.close();
-        if timeout(DRAIN, shared.tasks.wait()).await.is_err() {
-            tracing::warn!(left = shared.tasks.len(), "requests were cut off that did not end in time");
+        tasks.close();
+        if timeout(DRAIN, tasks.wait()).await.is_err() {
+            tracing::warn!(left = tasks.len(), "requests were cut off that did not end in time");
             shared.cut.cancel();
         }
         Ok(())
@@ -178,7 +177,7 @@ where
     let service = service_fn(|request| {
         let (begun, shared) = (activity.begin(), shared.clone());
         async move {
-            let answered = shared.handler.handle(request, peer.ip(), &shared.accept, &shared.tasks).await;
+            let answered = shared.handler.handle(request, peer.ip(), &shared.pipeline).await;
             drop(begun);
             Ok::<_, std::convert::Infallible>(answered)
         }
@@ -199,8 +198,8 @@ where
 #[derive(Default)]
 struct Activity {
     under_way: AtomicUsize,
-    begun: AtomicUsize,
-    changed: Notify,
+    /// Requests begun and requests ended.
+    turns: AtomicUsize,
 }
 
 struct Begun(Arc<Activity>);
@@ -208,16 +207,21 @@ struct Begun(Arc<Activity>);
 impl Activity {
     fn begin(self: &Arc<Self>) -> Begun {
         self.under_way.fetch_add(1, Ordering::Relaxed);
-        self.begun.fetch_add(1, Ordering::Relaxed);
-        self.changed.notify_one();
+        self.turns.fetch_add(1, Ordering::Relaxed);
         Begun(self.clone())
     }
 
-    /// Returns when nothing was under way for long enough.
+    /// Returns when nothing was under way for long enough: `first` until the first
+    /// request, afterwards between once and twice [`IDLE`].
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a watchdog, looking at long intervals costs requests nothing"
+    )]
     async fn idle(&self, first: Duration) {
         loop {
-            let limit = if self.begun.load(Ordering::Relaxed) == 0 { first } else { IDLE };
-            let quiet = timeout(limit, self.changed.notified()).await.is_err();
+            let turns = self.turns.load(Ordering::Relaxed);
+            tokio::time::sleep(if turns == 0 { first } else { IDLE }).await;
+            let quiet = self.turns.load(Ordering::Relaxed) == turns;
             if quiet && self.under_way.load(Ordering::Relaxed) == 0 {
                 return;
             }
@@ -228,7 +232,7 @@ impl Activity {
 impl Drop for Begun {
     fn drop(&mut self) {
         self.0.under_way.fetch_sub(1, Ordering::Relaxed);
-        self.0.changed.notify_one();
+        self.0.turns.fetch_add(1, Ordering::Relaxed);
     }
 }
 

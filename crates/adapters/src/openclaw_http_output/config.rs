@@ -21,7 +21,7 @@ use super::{
     wire::{Fixed, Wire},
 };
 use crate::{
-    client::{self, Client, check_url},
+    client::{self, Client, Destination, check_url},
     guard::Networks,
     row::{at_least_one, problem},
 };
@@ -149,8 +149,15 @@ impl EgressConfig for Config {
         headers.insert(header::AUTHORIZATION, client::sensitive(bearer.expose_secret(), &self.token_env)?);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let timeout = Duration::from_secs(self.timeout_seconds);
+        let to = Destination {
+            url: &self.url,
+            timeout,
+            allow: &self.allow_networks,
+            headers,
+            secrets: vec![token],
+        };
         Ok(Arc::new(OpenClaw {
-            client: Client::new(context, &self.url, timeout, &self.allow_networks, headers, vec![token])?,
+            client: Client::new(context, to)?,
             adapter: context.id.clone(),
             wire: Wire {
                 message: self
