@@ -198,6 +198,19 @@ mod tests {
         check(chunks(&[4, 7], true), None, 10, Err(BodyError::TooLarge)).await;
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn what_follows_a_refusal_is_read_within_reason() {
+        let bodies = Bodies::new(10, Duration::from_secs(30));
+        let left = async |sizes: &[usize], hangs| {
+            let mut body = chunks(sizes, hangs);
+            assert_eq!(bodies.read(&mut body, None).await.err(), Some(BodyError::TooLarge));
+            body.left.len()
+        };
+        assert_eq!(left(&[11, 4000, 4000], false).await, 0);
+        assert_eq!(left(&[11, 4000], true).await, 0);
+        assert_eq!(left(&[11, DRAIN_BYTES, 1, 1], false).await, 1);
+    }
+
     #[tokio::test]
     async fn all_bodies_together_have_a_limit_and_give_back() {
         let budget = Budget(Arc::new(Semaphore::new(4)));

@@ -8,7 +8,7 @@ use http::{HeaderName, HeaderValue, Method};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::{PATIENCE, Script, accepted, client, id, ingress, try_ingress};
+use crate::support::{PATIENCE, Script, accepted, answers_health, client, id, ingress, try_ingress};
 
 fn pong() -> Reply {
     Reply {
@@ -227,11 +227,13 @@ async fn a_sender_that_hangs_up_does_not_stop_what_was_begun() {
             Ok(accepted())
         })
     });
-    let running = ingress("", script).await;
+    let running = ingress("max_connections = 1", script).await;
     let mut stream = running.connect().await;
     stream.write_all(b"POST /webhook/a HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}").await.unwrap();
     begins.recv().await.unwrap();
     drop(stream);
+    // The one slot is free again, so the server has let the connection go.
+    assert!(answers_health(&mut running.connect().await, PATIENCE).await);
     running.stop.cancel();
     go.send(true).unwrap();
     tokio::time::timeout(PATIENCE, ends.recv()).await.expect("it runs to its end").unwrap();

@@ -182,6 +182,12 @@ pub(crate) async fn read_to_end(stream: &mut TcpStream) -> String {
     String::from_utf8(text).unwrap()
 }
 
+pub(crate) async fn answers_health(stream: &mut TcpStream, patience: Duration) -> bool {
+    stream.write_all(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let mut answer = [0; 512];
+    timeout(patience, stream.read(&mut answer)).await.is_ok_and(|read| read.unwrap() > 0)
+}
+
 fn ingress_config(text: &str) -> Arc<dyn IngressConfig> {
     let row = INGRESS.iter().find(|row| row.name == "http_webhook_ingress").unwrap();
     let config = (row.parse)(keys(text)).unwrap();
