@@ -16,3 +16,4 @@ pub mod plugin;
 pub mod ports;
 pub mod secret;
 pub mod source;
+pub mod testing;

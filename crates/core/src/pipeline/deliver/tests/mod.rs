@@ -1,0 +1,1 @@
+//! Delivery as a whole, on a log in memory and with paused time.
