@@ -1,11 +1,12 @@
 //! Reading the log into the ledger: first up to its end, then as it grows.
 //!
-//! Where to go on is what the file says, in the same transaction as the rows; the
-//! subscription that wakes the follower never commits anything.
+//! Where to go on is what the file says, in the same transaction as the rows. The
+//! subscription wakes the follower; what it commits only spares a later start from
+//! waking for old records, and may be lost or be ahead without harm.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use hook_log::{Entry, Log, Start, TopicInfo, TopicSet};
+use hook_log::{Entry, Log, Position, Start, Topic, TopicInfo, TopicSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -15,6 +16,8 @@ use crate::{
     write::{Cursors, Job},
 };
 
+/// The group in which the follower reads.
+const GROUP: &str = "hook.ledger";
 /// Records to a transaction at most; also bounds the payloads held at once.
 const BATCH: usize = 256;
 /// How long records may gather, so that a busy log is indexed by few transactions.
@@ -84,7 +87,7 @@ impl Ledger {
         // Subscribed before catching up, so that nothing falls between the two; what
         // both see is indexed once, because the cursors say so.
         let topics = TopicSet::matching(is_indexed);
-        let mut subscription = log.subscribe("hook.ledger", topics, Start::Now).await?;
+        let mut subscription = log.subscribe(GROUP, topics, Start::Now).await?;
         self.catch_up(log, |_| {}).await?;
         let mut pruned = Instant::now();
         loop {
@@ -93,7 +96,11 @@ impl Ledger {
                 Err(_nothing_new) => Vec::new(),
             };
             let full = entries.len() == BATCH;
+            let ends = last_positions(&entries);
             self.index(entries).await?;
+            for position in &ends {
+                subscription.commit(position).await?;
+            }
             if pruned.elapsed() >= PRUNE_EVERY {
                 self.prune(&log.topics().await?).await?;
                 pruned = Instant::now();
@@ -158,6 +165,18 @@ impl Ledger {
         }
         self.send(|done| Job::Index(entries, done)).await
     }
+}
+
+/// The last position of each lane among the entries.
+fn last_positions(entries: &[Entry]) -> Vec<Position> {
+    let lanes = entries.iter().map(|entry| {
+        let Position { topic, lane, offset } = &entry.position;
+        ((topic, *lane), *offset)
+    });
+    let last: BTreeMap<_, _> = lanes.collect();
+    let position =
+        |((topic, lane), offset): ((&Topic, u32), u64)| Position { topic: topic.clone(), lane, offset };
+    last.into_iter().map(position).collect()
 }
 
 /// A lane that ends before its cursor, or is not there at all, means that the log was

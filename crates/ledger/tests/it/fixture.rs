@@ -125,7 +125,7 @@ pub(crate) fn event(delivery: &str, event_type: &str, seconds_ago: i64) -> Event
 pub(crate) async fn follow_until(
     ledger: &Arc<Ledger>,
     log: &MemoryLog,
-    mut done: impl FnMut(&Ledger) -> bool,
+    mut done: impl AsyncFnMut(&Ledger) -> bool,
 ) {
     let stop = tokio_util::sync::CancellationToken::new();
     let follower = {
@@ -134,7 +134,7 @@ pub(crate) async fn follow_until(
     };
     let mut ticks = tokio::time::interval(Duration::from_millis(5));
     tokio::time::timeout(Duration::from_secs(20), async {
-        while !done(ledger) {
+        while !done(ledger).await {
             ticks.tick().await;
         }
     })

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use hook_core::{glob::Glob, journal::Outcome};
 use hook_event::EventId;
 use hook_ledger::{DeadLetterQuery, EventQuery, Ledger, Mark, Progress, Reader};
-use hook_log::{Lane, TopicInfo};
+use hook_log::{Lane, Log, TopicInfo};
 
 use crate::fixture::{Fixture, Seen, ago, event, follow_until, now, options, topic};
 
@@ -120,12 +120,18 @@ async fn the_follower_keeps_up_and_repeats_nothing() {
     for n in 1..700 {
         fixture.store(&event(&format!("d{n}"), "push", 1)).await;
     }
-    follow_until(&ledger, &log, |ledger| ledger.totals().unwrap().events == 700).await;
+    follow_until(&ledger, &log, async |ledger: &Ledger| ledger.totals().unwrap().events == 700).await;
     fixture.attempt(&later, "reviewer", 1, Outcome::Delivered).await;
     fixture.store(&later).await;
-    follow_until(&ledger, &log, |ledger| ledger.totals().unwrap().events == 701).await;
+    follow_until(&ledger, &log, async |ledger: &Ledger| ledger.totals().unwrap().events == 701).await;
     let totals = ledger.totals().unwrap();
     assert_eq!((totals.claims, totals.attempts), (701, 1));
+    // A later start is not woken for what was indexed.
+    follow_until(&ledger, &log, async |_: &Ledger| {
+        let committed = log.committed("hook.ledger").await.unwrap();
+        committed.iter().any(|position| position.topic == topic("webhooks.core") && position.offset == 700)
+    })
+    .await;
 }
 
 #[tokio::test]

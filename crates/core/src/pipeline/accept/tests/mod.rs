@@ -4,6 +4,7 @@ mod answers;
 mod batches;
 mod hooks;
 mod limits;
+mod lines;
 mod storing;
 
 use std::{
