@@ -9,7 +9,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::{Event, EventId};
+use crate::{Event, EventId, trace};
 
 /// The media type of [`structured`].
 pub const CONTENT_TYPE: &str = "application/cloudevents+json";
@@ -24,7 +24,7 @@ pub fn structured(event: &Event) -> Bytes {
         time: event.received_at,
         subject: event.meta.subject.as_deref().filter(|subject| !subject.is_empty()),
         datacontenttype: "application/json",
-        traceparent: traceparent(event),
+        traceparent: trace::traceparent(event),
         partitionkey: event.meta.ordering_key.as_deref().filter(|key| !key.is_empty()),
         redelivery: event.meta.redelivery.as_ref().map(|redelivery| redelivery.reason.as_str()),
     };
@@ -36,20 +36,6 @@ pub fn structured(event: &Event) -> Bytes {
     out.extend_from_slice(&event.payload);
     out.push(b'}');
     out.into()
-}
-
-/// The W3C `traceparent` of an event whose trace id is one.
-///
-/// The span is made of the event's id, so that every attempt says the same.
-pub fn traceparent(event: &Event) -> Option<String> {
-    let trace = event.meta.trace_id.as_deref()?;
-    let hexadecimal = trace.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    if trace.len() != 32 || !hexadecimal || trace.bytes().all(|byte| byte == b'0') {
-        return None;
-    }
-    let [.., a, b, c, d, e, f, g, h] = *event.id.as_bytes();
-    let span = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
-    Some(format!("00-{trace}-{span:016x}-01"))
 }
 
 #[derive(Serialize)]
@@ -119,18 +105,5 @@ mod tests {
             serde_json::from_slice(&structured(&event(Meta::default(), b"[1]"))).unwrap();
         let names: Vec<&str> = json.as_object().unwrap().keys().map(String::as_str).collect();
         assert_eq!(names, ["specversion", "id", "source", "type", "time", "datacontenttype", "data"]);
-    }
-
-    #[test]
-    fn only_a_trace_id_makes_a_traceparent() {
-        let check = |trace: &str, expect: bool| {
-            let meta = Meta { trace_id: Some(trace.into()), ..Meta::default() };
-            assert_eq!(traceparent(&event(meta, b"{}")).is_some(), expect, "{trace}");
-        };
-        check("4bf92f3577b34da6a3ce929d0e0e4736", true);
-        check("4BF92F3577B34DA6A3CE929D0E0E4736", false);
-        check("00000000000000000000000000000000", false);
-        check("4bf92f35", false);
-        check("t", false);
     }
 }

@@ -10,6 +10,7 @@ mod dead_letter;
 mod event;
 mod id;
 pub mod standard_webhooks;
+pub mod trace;
 
 pub use clock::{Clock, Entropy};
 pub use dead_letter::DeadLetter;

@@ -3,8 +3,9 @@
 use async_trait::async_trait;
 use hook_core::ports::{DeliverError, Delivered, Egress, Failure};
 use hook_event::{
-    Clock, Event, cloudevents,
+    Clock, Event,
     standard_webhooks::{self, Key},
+    trace,
 };
 use http::{HeaderName, HeaderValue};
 
@@ -46,7 +47,7 @@ impl HttpOutput {
         if !self.keys.is_empty() {
             headers.push(("webhook-signature", standard_webhooks::sign(&self.keys, &id, timestamp, body)));
         }
-        headers.extend(cloudevents::traceparent(event).map(|value| ("traceparent", value)));
+        headers.extend(trace::traceparent(event).map(|value| ("traceparent", value)));
         headers.push(("webhook-id", id));
         headers
     }

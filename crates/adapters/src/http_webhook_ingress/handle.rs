@@ -8,7 +8,7 @@ use std::{net::IpAddr, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use hook_core::ports::{Accept, Answer, RawEvent, Refusal};
-use hook_event::{Clock, Entropy};
+use hook_event::{Clock, Entropy, trace};
 use http::{HeaderMap, HeaderValue, Method, Request, header, request::Parts};
 use hyper::body::Incoming;
 use tokio_util::task::TaskTracker;
@@ -108,16 +108,17 @@ impl Handler {
     /// The request's trace id: the sender's if it has one, else a new one, written
     /// into `traceparent` so that the event carries the id that the answer names.
     fn trace(&self, headers: &mut HeaderMap) -> String {
-        let theirs = headers.get("traceparent").and_then(|value| value.to_str().ok()).and_then(trace_id);
+        let theirs =
+            headers.get("traceparent").and_then(|value| value.to_str().ok()).and_then(trace::trace_id);
         if let Some(theirs) = theirs {
             return theirs.to_owned();
         }
         let random = hex::encode(self.entropy.bytes::<24>());
-        let (trace, span) = random.split_at(32);
-        if let Ok(value) = HeaderValue::try_from(format!("00-{trace}-{span}-01")) {
+        let (trace_id, span) = random.split_at(32);
+        if let Ok(value) = HeaderValue::try_from(format!("00-{trace_id}-{span}-01")) {
             headers.insert("traceparent", value);
         }
-        trace.to_owned()
+        trace_id.to_owned()
     }
 }
 
@@ -149,33 +150,4 @@ fn plain(headers: &HeaderMap) -> Result<(), Problem> {
 
 fn announced(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
-}
-
-/// The trace id of a W3C `traceparent`.
-fn trace_id(value: &str) -> Option<&str> {
-    let mut parts = value.split('-');
-    let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    let lower_hex = |text: &str, length: usize| {
-        text.len() == length && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-    };
-    let zeros = |text: &str| text.bytes().all(|byte| byte == b'0');
-    let formed = lower_hex(version, 2) && lower_hex(trace, 32) && lower_hex(span, 16) && lower_hex(flags, 2);
-    (formed && version != "ff" && !zeros(trace) && !zeros(span)).then_some(trace)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_whole_traceparent_is_believed() {
-        let check = |value: &str, expect: bool| assert_eq!(trace_id(value).is_some(), expect, "{value}");
-        check("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", true);
-        check("00-00000000000000000000000000000000-00f067aa0ba902b7-01", false);
-        check("00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01", false);
-        check("00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01", false);
-        check("ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", false);
-        check("00-4bf92f3577b34da6a3ce929d0e0e4736", false);
-        check("nonsense", false);
-    }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use hook_core::ports::{DeliverError, Delivered, Egress, Failure};
-use hook_event::{Event, cloudevents};
+use hook_event::{Event, trace};
 use http::HeaderValue;
 use serde::Deserialize;
 
@@ -35,7 +35,7 @@ impl Egress for OpenClaw {
         let key = HeaderValue::from_str(&format!("{}:{}", event.id, self.adapter))
             .map_err(|_| refuse("the adapter's id cannot be sent in a header".to_owned()))?;
         request.headers_mut().insert("idempotency-key", key);
-        let trace = cloudevents::traceparent(event).and_then(|value| HeaderValue::try_from(value).ok());
+        let trace = trace::traceparent(event).and_then(|value| HeaderValue::try_from(value).ok());
         request
             .headers_mut()
             .extend(trace.map(|value| (http::HeaderName::from_static("traceparent"), value)));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use hmac::{Hmac, KeyInit, Mac};
 use hook_core::ports::{DeliverError, Delivered};
-use hook_event::{Event, cloudevents};
+use hook_event::{Event, cloudevents, trace};
 use sha2::Sha256;
 
 use crate::support::{Got, NOW, Receiver, egress, egress_config, event, response};
@@ -51,7 +51,7 @@ async fn a_signed_envelope_is_posted() {
         ("idempotency-key", event.id.to_string()),
         ("webhook-timestamp", NOW.to_string()),
         ("webhook-signature", hmac(b"plain secret", got)),
-        ("traceparent", cloudevents::traceparent(&event).unwrap()),
+        ("traceparent", trace::traceparent(&event).unwrap()),
         ("x-team", "reviews".to_owned()),
         ("authorization", "Bearer t0ken".to_owned()),
         ("x-key", "k3y".to_owned()),

@@ -1,6 +1,8 @@
 //! The drivers over real sockets, built as a contract builds them.
 
 #[cfg(test)]
+mod contract;
+#[cfg(test)]
 mod http_output;
 #[cfg(test)]
 mod ingress;
