@@ -17,6 +17,9 @@ use crate::{
     secret::{Environment, SecretRef},
 };
 
+/// Reads a driver's own keys off a table; its errors carry their place in the file.
+pub type Parse<T> = fn(Spanned<DeValue<'_>>) -> Result<Arc<T>, toml::de::Error>;
+
 /// The tables that a contract is checked against.
 #[derive(Clone, Copy)]
 pub struct Drivers {
@@ -37,7 +40,7 @@ pub struct IngressDriver {
     /// A table that parses: the keys after `id` and `driver`.
     pub example: &'static str,
     /// Reads the keys that are left when the common ones were taken off.
-    pub parse: fn(Spanned<DeValue<'_>>) -> Result<Arc<dyn IngressConfig>, toml::de::Error>,
+    pub parse: Parse<dyn IngressConfig>,
     /// The keys as JSON Schema.
     pub schema: fn(&mut SchemaGenerator) -> Schema,
 }
@@ -51,7 +54,7 @@ pub struct EgressDriver {
     /// A table that parses: the keys after `id` and `driver`.
     pub example: &'static str,
     /// Reads the keys that are left when the common ones were taken off.
-    pub parse: fn(Spanned<DeValue<'_>>) -> Result<Arc<dyn EgressConfig>, toml::de::Error>,
+    pub parse: Parse<dyn EgressConfig>,
     /// The keys as JSON Schema.
     pub schema: fn(&mut SchemaGenerator) -> Schema,
 }
@@ -65,7 +68,7 @@ pub struct PluginDriver {
     /// A table that parses: the keys after `driver`.
     pub example: &'static str,
     /// Reads the keys that are left when `driver` was taken off.
-    pub parse: fn(Spanned<DeValue<'_>>) -> Result<Arc<dyn Hook>, toml::de::Error>,
+    pub parse: Parse<dyn Hook>,
     /// The keys as JSON Schema.
     pub schema: fn(&mut SchemaGenerator) -> Schema,
 }

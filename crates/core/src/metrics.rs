@@ -5,9 +5,12 @@
 //! sender's bytes, so the number of series is bounded. Deliberately absent:
 //! anything that serves them over HTTP.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
-use hook_log::TopicInfo;
+use hook_log::{Stats, TopicInfo};
 use prometheus_client::{
     encoding::{EncodeLabelSet, text},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
@@ -45,6 +48,13 @@ pub struct Metrics {
     journal_drops: Counter,
     log_records: Gauges<Topic>,
     log_bytes: Gauges<Topic>,
+    lag: Gauges<Adapter>,
+    log_appends: Counter,
+    log_commits: Counter,
+    log_commit_seconds: Counter<f64, AtomicU64>,
+    log_missed: Counter,
+    log_stopped: Gauge,
+    log_full: Gauge,
 }
 
 /// One destination's counters, found once and then free of look-ups.
@@ -132,6 +142,13 @@ impl Metrics {
             journal_drops: Counter::default(),
             log_records: Family::default(),
             log_bytes: Family::default(),
+            lag: Family::default(),
+            log_appends: Counter::default(),
+            log_commits: Counter::default(),
+            log_commit_seconds: Counter::default(),
+            log_missed: Counter::default(),
+            log_stopped: Gauge::default(),
+            log_full: Gauge::default(),
         };
         metrics.register_seed();
         metrics.register_own();
@@ -193,6 +210,22 @@ impl Metrics {
         }
     }
 
+    /// What the log has counted, as it says itself; called before [`Self::render`].
+    pub fn log_counts(&self, stats: &Stats) {
+        self.log_appends.inner().store(stats.appends, Ordering::Relaxed);
+        self.log_commits.inner().store(stats.commits, Ordering::Relaxed);
+        self.log_commit_seconds.inner().store(stats.commit_seconds_sum.to_bits(), Ordering::Relaxed);
+        let missed = stats.missed.iter().map(|missed| missed.records).sum();
+        self.log_missed.inner().store(missed, Ordering::Relaxed);
+        self.log_stopped.set(stats.poisoned.is_some().into());
+        self.log_full.set(stats.full.into());
+    }
+
+    /// Stored events that a destination has not settled; called before [`Self::render`].
+    pub fn lag(&self, adapter: &str, events: u64) {
+        self.lag.get_or_create(&Adapter { adapter: adapter.to_owned() }).set(gauge(events));
+    }
+
     /// The counters of one destination.
     pub fn destination(&self, adapter: &str) -> DestinationMetrics {
         let labels = Adapter { adapter: adapter.to_owned() };
@@ -243,6 +276,13 @@ impl Metrics {
         r.register("journal_dropped", "Attempt records not written", self.journal_drops.clone());
         r.register("log_records", "Records retained", self.log_records.clone());
         r.register("log_bytes", "Bytes retained", self.log_bytes.clone());
+        r.register("lag", "Stored events that a destination has not settled", self.lag.clone());
+        r.register("log_appends", "Appends that were acknowledged", self.log_appends.clone());
+        r.register("log_commits", "Group commits, each one flush", self.log_commits.clone());
+        r.register("log_commit_seconds", "Time spent in group commits", self.log_commit_seconds.clone());
+        r.register("log_missed_records", "Records that retention took unsettled", self.log_missed.clone());
+        r.register("log_stopped", "1 after a failed flush, until a restart", self.log_stopped.clone());
+        r.register("log_full", "1 while the disk has no room", self.log_full.clone());
     }
 }
 

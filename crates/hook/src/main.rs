@@ -1,2 +1,31 @@
-//! One binary that verifies events from anywhere, stores them durably and delivers them.
-fn main() {}
+//! The `hook` binary: what the command line asks for, and which exit code it ends with.
+//!
+//! The only crate that reads the environment, prints, or composes the parts.
+
+mod admin;
+mod app;
+mod cli;
+mod client;
+mod clock;
+mod command;
+mod contract;
+mod env;
+mod fault;
+mod output;
+mod roles;
+mod signal;
+mod store;
+mod telemetry;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    let output = output::Output::new(cli.global.json);
+    match command::run(cli, output) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fault::report(&error, output),
+    }
+}

@@ -41,9 +41,11 @@ impl Groups {
         }
     }
 
-    /// The first offset that the group has not settled.
-    pub(crate) fn next(&self, group: &str, topic: &Topic) -> u64 {
-        self.0.get(group).and_then(|cursors| cursors.get(topic)).map_or(0, |cursor| cursor.next)
+    /// The first offset that the group has not settled; from now on it is known to
+    /// read this topic, so what retention takes from it is counted.
+    pub(crate) fn enter(&mut self, group: &str, topic: &Topic) -> u64 {
+        let cursors = self.0.entry(group.to_owned()).or_default();
+        cursors.entry(topic.clone()).or_default().next
     }
 
     /// Settles everything up to and including `position`; going back is ignored.
@@ -61,5 +63,27 @@ impl Groups {
             .filter(|(_, cursor)| cursor.committed && cursor.next > 0)
             .map(|(topic, cursor)| Position { topic: topic.clone(), lane: 0, offset: cursor.next - 1 })
             .collect()
+    }
+
+    /// Takes note that retention removed the records `from..to`; whether that was
+    /// before a group had settled them.
+    pub(crate) fn miss(&mut self, topic: &Topic, from: u64, to: u64) -> bool {
+        let mut any = false;
+        for cursor in self.0.values_mut().filter_map(|cursors| cursors.get_mut(topic)) {
+            let unsettled = to.saturating_sub(from.max(cursor.next));
+            cursor.missed += unsettled;
+            any |= unsettled > 0;
+        }
+        any
+    }
+
+    /// Every group, topic and number of records that it missed, sorted.
+    pub(crate) fn missed(&self) -> Vec<(String, Topic, u64)> {
+        let all = self.0.iter().flat_map(|(group, cursors)| {
+            cursors.iter().map(move |(topic, cursor)| (group.clone(), topic.clone(), cursor.missed))
+        });
+        let mut missed: Vec<_> = all.filter(|(_, _, records)| *records > 0).collect();
+        missed.sort();
+        missed
     }
 }

@@ -5,10 +5,15 @@
 //! [`conformance`] suite.
 
 pub mod conformance;
+pub mod embedded;
+#[doc(hidden)]
+pub mod fuzz;
 mod groups;
 mod memory;
 mod port;
+pub mod sim;
 
+pub use embedded::{EmbeddedLog, OpenError, Options, Retention, Stats, disk::RealDisk};
 pub use memory::MemoryLog;
 pub use port::{
     AppendError, Entry, Lane, Log, Position, ReadError, Record, Scan, Start, Subscription, Topic, TopicError,

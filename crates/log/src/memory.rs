@@ -220,20 +220,21 @@ struct MemorySubscription {
 }
 
 impl MemorySubscription {
-    fn discover(&mut self, state: &State) {
-        for (index, (topic, _)) in state.topics.iter().enumerate().skip(self.discovered) {
+    fn discover(&mut self, state: &mut State) {
+        let State { topics, groups, .. } = state;
+        for (index, (topic, _)) in topics.iter().enumerate().skip(self.discovered) {
             if self.topics.contains(topic) {
-                let next = state.groups.next(&self.group, topic);
+                let next = groups.enter(&self.group, topic);
                 self.lanes.push((index, usize::try_from(next).unwrap_or(usize::MAX)));
             }
         }
-        self.discovered = state.topics.len();
+        self.discovered = topics.len();
     }
 
     fn take(&mut self, max: usize) -> Vec<Entry> {
         let log = Arc::clone(&self.log);
-        let state = log.lock();
-        self.discover(&state);
+        let mut state = log.lock();
+        self.discover(&mut state);
         for _ in 0..self.lanes.len() {
             self.turn = (self.turn + 1) % self.lanes.len();
             let (topic, next) = &mut self.lanes[self.turn];

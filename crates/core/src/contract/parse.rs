@@ -48,6 +48,15 @@ pub(super) struct Adapter<C, D> {
     pub(super) driver: Option<(&'static str, D)>,
 }
 
+/// An adapter's table, divided.
+struct Split<'a> {
+    /// What all adapters have.
+    common: Table<'a>,
+    plugins: Vec<Arc<dyn Hook>>,
+    /// The driver's own keys.
+    own: Table<'a>,
+}
+
 /// Sections that a later version reads.
 const LATER: &[&str] = &["hooks", "kafka_core", "relay", "tests"];
 const SECTIONS: &[&str] = &[
@@ -166,12 +175,12 @@ fn ingress(
     drivers: &Drivers,
     report: &mut Report,
 ) -> Option<Adapter<w::IngressCommon, Arc<dyn IngressConfig>>> {
-    let (common, plugins, rest) = split(item, &INGRESS_COMMON, drivers, report)?;
+    let Split { common, plugins, own } = split(item, &INGRESS_COMMON, drivers, report)?;
     let common: w::IngressCommon = read(common, report)?;
     let row = drivers.ingress.iter().find(|row| row.name == common.driver.get_ref());
     let Some(row) = row else { return Some(Adapter { common, plugins, driver: None }) };
-    let places = rest.clone();
-    let config = read_with(rest, &INGRESS_COMMON, report, row.parse)?;
+    let places = own.clone();
+    let config = read_with(own, &INGRESS_COMMON, report, row.parse)?;
     problems(config.check(), &places, report);
     Some(Adapter { common, plugins, driver: Some((row.name, config)) })
 }
@@ -181,23 +190,18 @@ fn egress(
     drivers: &Drivers,
     report: &mut Report,
 ) -> Option<Adapter<w::EgressCommon, Arc<dyn EgressConfig>>> {
-    let (common, plugins, rest) = split(item, &EGRESS_COMMON, drivers, report)?;
+    let Split { common, plugins, own } = split(item, &EGRESS_COMMON, drivers, report)?;
     let common: w::EgressCommon = read(common, report)?;
     let row = drivers.egress.iter().find(|row| row.name == common.driver.get_ref());
     let Some(row) = row else { return Some(Adapter { common, plugins, driver: None }) };
-    let places = rest.clone();
-    let config = read_with(rest, &EGRESS_COMMON, report, row.parse)?;
+    let places = own.clone();
+    let config = read_with(own, &EGRESS_COMMON, report, row.parse)?;
     problems(config.check(), &places, report);
     Some(Adapter { common, plugins, driver: Some((row.name, config)) })
 }
 
 /// Divides an adapter's table into what all adapters have, its plugins, and its driver's part.
-fn split<'a>(
-    item: Table<'a>,
-    common: &[&str],
-    drivers: &Drivers,
-    report: &mut Report,
-) -> Option<(Table<'a>, Vec<Arc<dyn Hook>>, Table<'a>)> {
+fn split<'a>(item: Table<'a>, common: &[&str], drivers: &Drivers, report: &mut Report) -> Option<Split<'a>> {
     let span = item.span();
     let mut rest = table(item, report)?;
     let mut shared = DeTable::new();
@@ -209,7 +213,7 @@ fn split<'a>(
         }
     }
     let place = |table| Spanned::new(span.clone(), DeValue::Table(table));
-    Some((place(shared), plugins, place(rest)))
+    Some(Split { common: place(shared), plugins, own: place(rest) })
 }
 
 fn plugin(item: Table<'_>, drivers: &Drivers, report: &mut Report) -> Option<Arc<dyn Hook>> {

@@ -39,8 +39,7 @@ pub(super) fn read_with<T>(
         };
         let at = error.span().unwrap_or_else(|| span.clone());
         note(&error, at.clone(), &removed, also, report);
-        let Some(name) = blamed(&mut table, &at) else { return None };
-        removed.push(name);
+        removed.push(blamed(&mut table, &at)?);
     }
 }
 

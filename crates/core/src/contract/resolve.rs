@@ -129,9 +129,9 @@ fn log(written: &w::Log, options: &Options, report: &mut Report) -> LogPlan {
     });
     let path = written.path.as_deref().unwrap_or("hook-data");
     let segment = written.segment_bytes.as_ref().map_or(64 * MIB, |size| size.get_ref().0);
-    if !(MIB..=4096 * MIB).contains(&segment) {
+    if !(MIB..=1024 * MIB).contains(&segment) {
         let span = written.segment_bytes.as_ref().map_or(0..0, Spanned::span);
-        report.error("bad_value", span, "a segment is between `1MiB` and `4GiB` large");
+        report.error("bad_value", span, "a segment is between `1MiB` and `1GiB` large");
     }
     LogPlan {
         path: options.data_dir.clone().unwrap_or_else(|| path.into()),

@@ -50,7 +50,8 @@ impl Routes {
 
     /// Whether the routes look at this topic, or it holds redeliveries.
     pub(super) fn reads(&self, topic: &Topic) -> bool {
-        self.is_redelivery(topic) || self.routes.iter().any(|route| self.takes_topic(route, topic))
+        self.is_redelivery(topic)
+            || self.routes.iter().any(|route| takes_topic(route, &self.dead_letters, topic))
     }
 
     /// What the routes say of an event of `topic`.
@@ -61,7 +62,7 @@ impl Routes {
         }
         let (mut wanted, mut failed) = (None, None);
         let mut view = None;
-        for route in self.routes.iter().filter(|route| self.takes(route, topic, event)) {
+        for route in self.routes.iter().filter(|route| takes(route, &self.dead_letters, topic, event)) {
             match holds(route, event, &mut view) {
                 Ok(true) => wanted = Some(wanted.unwrap_or(false) | route.required),
                 Ok(false) => {}
@@ -77,24 +78,38 @@ impl Routes {
             (None, None) => Judgement::Unwanted,
         }
     }
+}
 
-    fn takes(&self, route: &SmashRoute, topic: &Topic, event: &Event) -> bool {
-        let filters = &route.event_filters;
-        let by_type = filters.is_empty() || filters.iter().any(|glob| glob.matches(&event.event_type));
-        by_type && self.takes_topic(route, topic)
-    }
-
-    fn takes_topic(&self, route: &SmashRoute, topic: &Topic) -> bool {
-        match is_internal(topic, &self.dead_letters) {
-            true => route.topics.as_str() == topic.as_str(),
-            false => route.topics.matches(topic.as_str()),
-        }
-    }
+/// The routes that want an event of `topic`; one whose condition fails on it is none.
+pub fn wanting<'a>(
+    routes: &'a [SmashRoute],
+    dead_letters: &Topic,
+    topic: &Topic,
+    event: &Event,
+) -> Vec<&'a SmashRoute> {
+    let mut view = None;
+    let wants = |route: &&SmashRoute| {
+        takes(route, dead_letters, topic, event) && holds(route, event, &mut view).unwrap_or(false)
+    };
+    routes.iter().filter(wants).collect()
 }
 
 /// Whether a topic is the pipeline's own.
 pub(super) fn is_internal(topic: &Topic, dead_letters: &Topic) -> bool {
     topic == dead_letters || topic.as_str().starts_with("hook.")
+}
+
+fn takes(route: &SmashRoute, dead_letters: &Topic, topic: &Topic, event: &Event) -> bool {
+    let filters = &route.event_filters;
+    let by_type = filters.is_empty() || filters.iter().any(|glob| glob.matches(&event.event_type));
+    by_type && takes_topic(route, dead_letters, topic)
+}
+
+fn takes_topic(route: &SmashRoute, dead_letters: &Topic, topic: &Topic) -> bool {
+    match is_internal(topic, dead_letters) {
+        true => route.topics.as_str() == topic.as_str(),
+        false => route.topics.matches(topic.as_str()),
+    }
 }
 
 fn holds(route: &SmashRoute, event: &Event, view: &mut Option<View>) -> Result<bool, crate::expr::ExprError> {

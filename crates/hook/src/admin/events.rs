@@ -1,0 +1,149 @@
+//! Stored events, and each one's whole life.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::{Path, Query, State},
+    response::{IntoResponse, Response},
+};
+use hook_core::{
+    glob::Glob,
+    pipeline::deliver::wanting,
+    plan::{DestinationPlan, SmashRoute},
+};
+use hook_event::{Event, EventId};
+use hook_ledger::EventRow;
+use hook_log::{Entry, Log, Position, Start, TopicSet};
+use http::header::CONTENT_TYPE;
+
+use crate::admin::{
+    Operations, Refused,
+    stream::{self, Lines},
+    wire::{EventLine, EventQuery, Fate, Life, Routed},
+};
+
+const LISTED: usize = 50;
+const MOST: usize = 10_000;
+
+pub(super) async fn list(
+    State(operations): State<Arc<Operations>>,
+    Query(query): Query<EventQuery>,
+) -> Result<Json<Vec<EventLine>>, Refused> {
+    let query = hook_ledger::EventQuery {
+        source: query.source.as_deref().map(Glob::new),
+        event_type: query.event_type.as_deref().map(Glob::new),
+        since: query.since,
+        until: query.until,
+        limit: Some(query.limit.unwrap_or(LISTED).min(MOST)),
+        ..hook_ledger::EventQuery::default()
+    };
+    Ok(Json(operations.ledger.events(&query)?.into_iter().map(line).collect()))
+}
+
+pub(super) async fn show(
+    State(operations): State<Arc<Operations>>,
+    Path(id): Path<EventId>,
+) -> Result<Json<Life>, Refused> {
+    let (position, event) = find(&operations, id).await?;
+    Ok(Json(Life {
+        id,
+        source: event.source.clone(),
+        event_type: event.event_type.clone(),
+        received_at: event.received_at,
+        payload_bytes: event.payload.len(),
+        routes: routes(&operations, &position, &event),
+        position: position.to_string(),
+        attempts: operations.ledger.attempts(id)?,
+        dead_letters: operations.dead_letters_of(id)?,
+        meta: event.meta,
+    }))
+}
+
+pub(super) async fn payload(
+    State(operations): State<Arc<Operations>>,
+    Path(id): Path<EventId>,
+) -> Result<Response, Refused> {
+    let (_, event) = find(&operations, id).await?;
+    Ok(([(CONTENT_TYPE, "application/json")], event.payload).into_response())
+}
+
+pub(super) async fn tail(
+    State(operations): State<Arc<Operations>>,
+    Query(query): Query<EventQuery>,
+) -> Result<Response, Refused> {
+    let topics = operations.event_topics();
+    let group =
+        format!("hook.tail.{}", EventId::new(hook_event::Clock::SYSTEM.now(), hook_event::Entropy::SYSTEM));
+    let mut subscription = operations.log.subscribe(&group, TopicSet::matching(topics), Start::Now).await?;
+    let event_type = query.event_type.as_deref().map(Glob::new);
+    Ok(stream::response(|lines: Lines| async move {
+        while let Ok(batch) = subscription.next(64).await {
+            for entry in batch {
+                let Some((position, event)) = decode(entry) else { continue };
+                let source_fits = query.source.as_ref().is_none_or(|source| *source == event.source);
+                if !source_fits || !event_type.as_ref().is_none_or(|glob| glob.matches(&event.event_type)) {
+                    continue;
+                }
+                if lines.write(&stored(&position, &event)).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }))
+}
+
+/// The event of this id, from the log, by the ledger's index.
+async fn find(operations: &Operations, id: EventId) -> Result<(Position, Event), Refused> {
+    let row = operations.ledger.event(id)?;
+    let row = row.ok_or_else(|| Refused::not_found(format!("no event {id} is stored here")))?;
+    let entry = operations.log.read(&row.position).await?;
+    let found = entry.and_then(decode);
+    found.ok_or_else(|| {
+        Refused::not_found(format!("event {id} is no longer retained; it was at {}", row.position))
+    })
+}
+
+fn decode(entry: Entry) -> Option<(Position, Event)> {
+    let event = Event::decode(&entry.value).ok()?;
+    Some((entry.position, event))
+}
+
+fn routes(operations: &Operations, position: &Position, event: &Event) -> Vec<Routed> {
+    let plan = operations.plan();
+    let of = |destination: &DestinationPlan| {
+        let wanting = wanting(&destination.routes, &plan.log.dead_letters, &position.topic, event);
+        let routed =
+            |route: &SmashRoute| Routed { adapter: destination.id.to_string(), route: route.id.clone() };
+        wanting.into_iter().map(routed).collect::<Vec<_>>()
+    };
+    plan.destinations.iter().flat_map(of).collect()
+}
+
+fn line(row: EventRow) -> EventLine {
+    EventLine {
+        id: row.id,
+        source: row.source,
+        event_type: row.event_type,
+        received_at: row.received_at,
+        subject: row.subject,
+        position: row.position.to_string(),
+        fate: row.fates.into_iter().map(fate).collect(),
+    }
+}
+
+fn fate(fate: hook_ledger::Fate) -> Fate {
+    Fate { adapter: fate.adapter, outcome: fate.outcome.as_str().to_owned(), attempts: fate.attempts }
+}
+
+fn stored(position: &Position, event: &Event) -> EventLine {
+    EventLine {
+        id: event.id,
+        source: event.source.clone(),
+        event_type: event.event_type.clone(),
+        received_at: event.received_at,
+        subject: event.meta.subject.clone(),
+        position: position.to_string(),
+        fate: Vec::new(),
+    }
+}

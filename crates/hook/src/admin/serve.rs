@@ -1,0 +1,62 @@
+//! The admin API's listeners.
+
+use std::{os::unix::fs::PermissionsExt, path::PathBuf, sync::Arc};
+
+use anyhow::Context;
+use axum::Router;
+use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    admin::{Operations, public_router, router, socket_path},
+    fault,
+};
+
+/// One listener with its routes.
+pub(crate) enum Server {
+    /// Owner-only, all routes.
+    Socket(UnixListener, PathBuf, Router),
+    /// `[admin] bind`, the public routes.
+    Tcp(TcpListener, Router),
+}
+
+/// Binds what the plan asks for.
+pub(crate) async fn servers(operations: Arc<Operations>) -> anyhow::Result<Vec<Server>> {
+    let path = socket_path(&operations.plan().log.path);
+    let mut servers = vec![Server::Socket(bind_socket(&path).await?, path, router(operations.clone()))];
+    if let Some(bind) = operations.plan().admin.bind {
+        let listener = TcpListener::bind(bind).await;
+        let listener = listener
+            .map_err(|error| fault::unreachable(format!("cannot listen on [admin] bind {bind}: {error}")))?;
+        servers.push(Server::Tcp(listener, public_router(operations)));
+    }
+    Ok(servers)
+}
+
+impl Server {
+    /// Serves until `stop`.
+    pub(crate) async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+        match self {
+            Self::Tcp(listener, router) => {
+                axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await?;
+            }
+            Self::Socket(listener, path, router) => {
+                axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await?;
+                std::fs::remove_file(path).context("cannot remove the admin socket")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A socket that a crashed process left is replaced; the directory's lock has
+/// already shown that no other process owns it.
+async fn bind_socket(path: &PathBuf) -> anyhow::Result<UnixListener> {
+    if path.exists() && UnixStream::connect(path).await.is_err() {
+        std::fs::remove_file(path).with_context(|| format!("cannot replace {}", path.display()))?;
+    }
+    let listener =
+        UnixListener::bind(path).with_context(|| format!("cannot listen on {}", path.display()))?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}

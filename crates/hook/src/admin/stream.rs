@@ -1,0 +1,57 @@
+//! Long work, told line by line: newline-delimited JSON.
+
+use std::time::Duration;
+
+use axum::{
+    body::Body,
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use serde::Serialize;
+use tokio::sync::mpsc;
+
+/// The side that writes lines. Writing fails once the reader has gone.
+pub(super) struct Lines(mpsc::Sender<Result<Bytes, std::convert::Infallible>>);
+
+/// The reader went away.
+#[derive(Debug)]
+pub(super) struct Gone;
+
+impl Lines {
+    /// Writes one line.
+    pub(super) async fn write(&self, value: &impl Serialize) -> Result<(), Gone> {
+        let mut line = serde_json::to_vec(value).map_err(|_| Gone)?;
+        line.push(b'\n');
+        self.0.send(Ok(line.into())).await.map_err(|_| Gone)
+    }
+}
+
+/// A response whose lines `work` writes; the work ends when its reader goes.
+pub(super) fn response<F>(work: impl FnOnce(Lines) -> F) -> Response
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let (sender, receiver) = mpsc::channel(64);
+    tokio::spawn(work(Lines(sender)));
+    let lines = futures_util::stream::unfold(receiver, |mut receiver| async {
+        receiver.recv().await.map(|line| (line, receiver))
+    });
+    ([(CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response()
+}
+
+/// Lets at most `rate` a second pass; none is unlimited.
+pub(super) struct Pace(Option<tokio::time::Interval>);
+
+impl Pace {
+    pub(super) fn new(rate: Option<u32>) -> Self {
+        let interval = rate.filter(|&rate| rate > 0).map(|rate| Duration::from_secs(1) / rate);
+        Self(interval.map(tokio::time::interval))
+    }
+
+    pub(super) async fn next(&mut self) {
+        if let Some(interval) = &mut self.0 {
+            interval.tick().await;
+        }
+    }
+}

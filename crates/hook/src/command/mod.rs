@@ -1,0 +1,92 @@
+//! One file per command: it asks, and prints what came of it.
+
+mod check;
+mod config;
+mod demo;
+mod dlq;
+mod drivers;
+mod events;
+mod log;
+mod replay;
+mod run;
+mod send;
+mod status;
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::CommandFactory;
+use hook_core::plan::Plan;
+
+use crate::{
+    admin,
+    app::Opened,
+    cli::{Cli, Command, Global},
+    client::Client,
+    contract, env,
+    output::Output,
+    roles::Roles,
+};
+
+/// Runs the command to its end.
+pub(crate) fn run(cli: Cli, output: Output) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;
+    runtime.block_on(dispatch(cli, output))
+}
+
+async fn dispatch(cli: Cli, output: Output) -> anyhow::Result<()> {
+    let global = cli.global;
+    match cli.command {
+        Command::Run => run::run(&global, output, Roles::ALL).await,
+        Command::Serve => run::run(&global, output, Roles::SERVE).await,
+        Command::Smash => run::run(&global, output, Roles::SMASH).await,
+        Command::Status => status::run(&global, output).await,
+        Command::Check => check::run(&global, output),
+        Command::Config(command) => config::run(&command, &global, output),
+        Command::Drivers { name } => drivers::run(name.as_deref(), output),
+        Command::Send(command) => send::run(command, &global, output).await,
+        Command::Events(command) => events::run(command, &global, output).await,
+        Command::Dlq(command) => dlq::run(command, &global, output).await,
+        Command::Replay(command) => replay::run(command, &global, output).await,
+        Command::Log(command) => log::run(&command, &global, output),
+        Command::Demo => demo::run(output).await,
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "hook", &mut script);
+            crate::output::bytes(&script)
+        }
+    }
+}
+
+/// Reaches the data: the running process, or the directory opened for this command.
+async fn client(global: &Global, output: Output) -> anyhow::Result<Client> {
+    let plan = contract::plan(global, output)?;
+    if let Some(client) = Client::running(&plan.log.path).await {
+        return Ok(client);
+    }
+    let opened = Opened::open(&plan, Roles::NONE).await?;
+    let operations = admin::Operations::of_directory(plan, &opened);
+    Ok(Client::Opened { router: admin::router(operations), opened: Box::new(opened) })
+}
+
+/// The plan and the environment of a command that needs secrets.
+fn plan_and_environment(
+    global: &Global,
+    output: Output,
+) -> anyhow::Result<(Plan, hook_core::secret::Environment)> {
+    let plan = contract::plan(global, output)?;
+    let environment = env::load(&global.env_file)?.with_defaults(&plan.environment);
+    Ok((plan, environment))
+}
+
+/// Reads a file, or standard input for `-`.
+fn read_input(path: &PathBuf) -> anyhow::Result<bytes::Bytes> {
+    use std::io::Read;
+    if path.as_os_str() == "-" {
+        let mut bytes = Vec::new();
+        std::io::stdin().read_to_end(&mut bytes)?;
+        return Ok(bytes.into());
+    }
+    let read = std::fs::read(path);
+    Ok(read.map_err(|error| crate::fault::usage(format!("cannot read {}: {error}", path.display())))?.into())
+}

@@ -1,0 +1,77 @@
+//! `hook status`: the process at a glance.
+
+use crate::{
+    admin::wire::{Destination, Status, Topic},
+    cli::Global,
+    command::{client, events::time},
+    output::{self, Output},
+};
+
+pub(crate) async fn run(global: &Global, output: Output) -> anyhow::Result<()> {
+    let client = client(global, output).await?;
+    let status: anyhow::Result<Status> = client.get("/v1/status", &()).await;
+    client.close();
+    output.result(&status?, show)
+}
+
+fn show(status: &Status) -> String {
+    let mut text = match (&status.role, status.pid, status.since) {
+        (Some(role), Some(pid), Some(since)) if status.running => {
+            format!(
+                "{} runs as `hook {role}` (pid {pid}) since {}\n",
+                output::heading(&status.app),
+                time(since)
+            )
+        }
+        _ => format!("{} does not run; this is what {} holds\n", output::heading(&status.app), status.data),
+    };
+    text.push_str(&format!(
+        "profile {}, {} validation, data in {}\n",
+        status.profile, status.validation_mode, status.data
+    ));
+    if let Some(reason) = &status.not_ready {
+        text.push_str(&format!("NOT READY: {reason}\n"));
+    }
+    for listening in &status.listening {
+        text.push_str(&format!("listening   {} at {}\n", listening.adapter, listening.at));
+    }
+    if status.dead_letters > 0 {
+        text.push_str(&format!("dead letters {}: see `hook dlq list`\n", status.dead_letters));
+    }
+    text.push('\n');
+    text.push_str(&output::table(
+        &["DESTINATION", "STATE", "WAITING", "DELIVERED", "DEAD", "IN FLIGHT", "TO"],
+        status.destinations.iter().map(destination).collect(),
+    ));
+    text.push_str("\n\n");
+    text.push_str(&output::table(
+        &["TOPIC", "OLDEST", "NEXT", "SIZE"],
+        status.topics.iter().map(topic).collect(),
+    ));
+    text
+}
+
+fn destination(row: &Destination) -> Vec<String> {
+    let figure = |name: &str| {
+        let value = row.delivery.as_ref().and_then(|delivery| delivery.get(name));
+        value.map_or_else(
+            || "-".to_owned(),
+            |value| value.as_str().map_or_else(|| value.to_string(), str::to_owned),
+        )
+    };
+    let reason = row.delivery.as_ref().and_then(|delivery| delivery.get("reason")?.as_str());
+    let state = reason.map_or_else(|| figure("state"), |reason| format!("{}: {reason}", figure("state")));
+    vec![
+        row.adapter.clone(),
+        state,
+        row.lag.to_string(),
+        figure("delivered"),
+        figure("dead_lettered"),
+        figure("in_flight"),
+        row.endpoint.clone(),
+    ]
+}
+
+fn topic(row: &Topic) -> Vec<String> {
+    vec![row.topic.clone(), row.first.to_string(), row.next.to_string(), output::human_bytes(row.bytes)]
+}
