@@ -24,8 +24,6 @@ const BATCH: usize = 256;
 const GATHER: Duration = Duration::from_millis(25);
 /// How often expired and retired rows are looked for.
 const PRUNE_EVERY: Duration = Duration::from_secs(10);
-/// Pruning steps in a row, before new records are looked at again.
-const PRUNE_STEPS: usize = 20;
 /// The wait after the log could not be read.
 const RETRY: Duration = Duration::from_secs(2);
 
@@ -36,6 +34,24 @@ pub struct Progress {
     pub done: u64,
     /// Records to read.
     pub total: u64,
+}
+
+/// How far pruning has come.
+struct Pruning {
+    /// When to look again.
+    next: Instant,
+    /// What the log held when the round that is under way began.
+    left: Option<Vec<TopicInfo>>,
+}
+
+impl Pruning {
+    /// How long to wait for a record, while there may be rows to remove.
+    fn patience(&self) -> Duration {
+        match self.left {
+            Some(_) => GATHER,
+            None => PRUNE_EVERY,
+        }
+    }
 }
 
 impl Ledger {
@@ -89,9 +105,9 @@ impl Ledger {
         let topics = TopicSet::matching(is_indexed);
         let mut subscription = log.subscribe(GROUP, topics, Start::Now).await?;
         self.catch_up(log, |_| {}).await?;
-        let mut pruned = Instant::now();
+        let mut pruning = Pruning { next: Instant::now() + PRUNE_EVERY, left: None };
         loop {
-            let entries = match tokio::time::timeout(PRUNE_EVERY, subscription.next(BATCH)).await {
+            let entries = match tokio::time::timeout(pruning.patience(), subscription.next(BATCH)).await {
                 Ok(entries) => entries?,
                 Err(_nothing_new) => Vec::new(),
             };
@@ -101,10 +117,7 @@ impl Ledger {
             for position in &ends {
                 subscription.commit(position).await?;
             }
-            if pruned.elapsed() >= PRUNE_EVERY {
-                self.prune(&log.topics().await?).await?;
-                pruned = Instant::now();
-            }
+            self.prune_when_due(log, &mut pruning).await?;
             if !full {
                 #[expect(clippy::disallowed_methods, reason = "records gather while nobody waits for them")]
                 tokio::time::sleep(GATHER).await;
@@ -112,21 +125,37 @@ impl Ledger {
         }
     }
 
-    /// Removes rows whose claim expired or whose record the log no longer has, in
-    /// small steps, and says how many; what is left comes next time. `topics` is what
-    /// the log holds now.
+    /// One small step, if it is time: pruning takes turns with indexing, so neither
+    /// falls behind while the other is busy.
+    async fn prune_when_due(&self, log: &dyn Log, pruning: &mut Pruning) -> Result<(), LedgerError> {
+        if pruning.left.is_none() && Instant::now() >= pruning.next {
+            pruning.left = Some(log.topics().await?);
+            pruning.next = Instant::now() + PRUNE_EVERY;
+        }
+        let Some(topics) = &pruning.left else { return Ok(()) };
+        if self.prune_step(topics).await? == 0 {
+            pruning.left = None;
+        }
+        Ok(())
+    }
+
+    /// Removes every row whose claim expired or whose record the log no longer has,
+    /// and says how many. `topics` is what the log holds now.
     ///
     /// # Errors
     /// When the file cannot be written.
     pub async fn prune(&self, topics: &[TopicInfo]) -> Result<usize, LedgerError> {
         let mut removed = 0;
-        for _ in 0..PRUNE_STEPS {
-            match self.send(|done| Job::Prune(topics.to_vec(), done)).await? {
-                0 => break,
+        loop {
+            match self.prune_step(topics).await? {
+                0 => return Ok(removed),
                 rows => removed += rows,
             }
         }
-        Ok(removed)
+    }
+
+    async fn prune_step(&self, topics: &[TopicInfo]) -> Result<usize, LedgerError> {
+        self.send(|done| Job::Prune(topics.to_vec(), done)).await
     }
 
     async fn read_to_the_end(

@@ -1,25 +1,23 @@
 //! The ledger: its file, its writer, and the claims port.
 
 use std::{
+    ops::Deref,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, mpsc},
     thread,
     time::Duration,
 };
 
-use hook_core::{
-    journal::Attempt,
-    ports::{ClaimError, Claims, Reservation},
-};
+use hook_core::ports::{ClaimError, Claims, Reservation};
 use hook_event::{Clock, EventId};
 use hook_log::{Log, Topic};
 use jiff::Timestamp;
 use tokio::sync::oneshot;
 
 use crate::{
-    DeadLetterQuery, DeadLetterRow, EventQuery, EventRow, LedgerError, Progress, Totals,
+    LedgerError, Progress, Reader,
     claims::Claimed,
-    query, store,
+    store,
     write::{Cursors, Job, Shared, Writer, load_cursors, lock},
 };
 
@@ -37,6 +35,7 @@ pub struct Options {
 /// What happened to each event, derived from one log.
 pub struct Ledger {
     shared: Arc<Shared>,
+    reader: Reader,
     jobs: Option<mpsc::Sender<Job>>,
     writer: Option<thread::JoinHandle<()>>,
 }
@@ -50,9 +49,10 @@ impl Ledger {
     pub fn open(path: impl Into<PathBuf>, options: Options) -> Result<Self, LedgerError> {
         let path = path.into();
         let connection = store::open(&path)?;
+        let reader = Reader::open(&path)?;
         let shared = Arc::new(Shared {
             claimed: Mutex::new(Claimed::new(store::open_for_queries(&path)?, options.dedup_ttl)),
-            queries: Mutex::new(store::open_for_queries(&path)?),
+            queries: Arc::clone(&reader.0),
             cursors: Mutex::new(load_cursors(&connection)?),
         });
         let writer = Writer {
@@ -68,7 +68,7 @@ impl Ledger {
             .name("ledger".into())
             .spawn(move || writer.run(&inbox))
             .map_err(|error| LedgerError::Open { path, reason: error.to_string() })?;
-        Ok(Self { shared, jobs: Some(jobs), writer: Some(writer) })
+        Ok(Self { shared, reader, jobs: Some(jobs), writer: Some(writer) })
     }
 
     /// Deletes the file and builds it again from the log.
@@ -85,46 +85,6 @@ impl Ledger {
         let ledger = Self::open(path, options)?;
         ledger.catch_up(log, progress).await?;
         Ok(ledger)
-    }
-
-    /// The event of this id.
-    ///
-    /// # Errors
-    /// When the file cannot be read.
-    pub fn event(&self, id: EventId) -> Result<Option<EventRow>, LedgerError> {
-        query::event(&lock(&self.shared.queries), id)
-    }
-
-    /// The events that fit, newest first.
-    ///
-    /// # Errors
-    /// When the file cannot be read.
-    pub fn events(&self, query: &EventQuery) -> Result<Vec<EventRow>, LedgerError> {
-        query::events(&lock(&self.shared.queries), query)
-    }
-
-    /// Every attempt to deliver the event, in order.
-    ///
-    /// # Errors
-    /// When the file cannot be read.
-    pub fn attempts(&self, id: EventId) -> Result<Vec<Attempt>, LedgerError> {
-        query::attempts(&lock(&self.shared.queries), id)
-    }
-
-    /// The dead letters that fit, newest first.
-    ///
-    /// # Errors
-    /// When the file cannot be read.
-    pub fn dead_letters(&self, query: &DeadLetterQuery) -> Result<Vec<DeadLetterRow>, LedgerError> {
-        query::dead_letters(&lock(&self.shared.queries), query)
-    }
-
-    /// How much is known.
-    ///
-    /// # Errors
-    /// When the file cannot be read.
-    pub fn totals(&self) -> Result<Totals, LedgerError> {
-        query::totals(&lock(&self.shared.queries))
     }
 
     pub(crate) fn claimed(&self) -> MutexGuard<'_, Claimed> {
@@ -144,6 +104,15 @@ impl Ledger {
         let jobs = self.jobs.as_ref().ok_or(LedgerError::Closed)?;
         jobs.send(job(done)).map_err(|_| LedgerError::Closed)?;
         answer.await.map_err(|_| LedgerError::Closed)?
+    }
+}
+
+/// Whoever has the ledger can ask what a reader can.
+impl Deref for Ledger {
+    type Target = Reader;
+
+    fn deref(&self) -> &Reader {
+        &self.reader
     }
 }
 

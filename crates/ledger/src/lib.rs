@@ -18,6 +18,7 @@ mod index;
 mod ledger;
 mod mark;
 mod query;
+mod reader;
 mod store;
 mod write;
 
@@ -25,4 +26,5 @@ pub use error::LedgerError;
 pub use follow::Progress;
 pub use ledger::{Ledger, Options};
 pub use mark::{MARKS, Mark};
-pub use query::{DeadLetterQuery, DeadLetterRow, EventQuery, EventRow, Fate, Reader, Totals};
+pub use query::{DeadLetterQuery, DeadLetterRow, EventQuery, EventRow, Fate, Totals};
+pub use reader::Reader;

@@ -31,7 +31,7 @@ pub(crate) type Cursors = BTreeMap<(Topic, u32), u64>;
 /// What the writer shares with those who ask.
 pub(crate) struct Shared {
     pub(crate) claimed: Mutex<Claimed>,
-    pub(crate) queries: Mutex<Connection>,
+    pub(crate) queries: Arc<Mutex<Connection>>,
     pub(crate) cursors: Mutex<Cursors>,
 }
 

@@ -1,6 +1,11 @@
 //! Accept over a real ledger: a repetition is known whatever happened in between.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -21,6 +26,7 @@ use hook_event::{Clock, Entropy, Event};
 use hook_ledger::Ledger;
 use hook_log::AppendError;
 use http::{HeaderMap, Method};
+use proptest::prelude::*;
 
 use crate::fixture::{Fixture, follow_until, now, topic};
 
@@ -166,4 +172,65 @@ async fn nothing_is_taken_before_the_ledger_knows_the_log() {
     assert!(matches!(send(&acceptor, "d1").await, Err(Refusal::Unavailable { .. })));
     ledger.catch_up(&fixture.log, |_| {}).await.unwrap();
     assert!(matches!(send(&acceptor, "d1").await, Ok(Answer::Accepted { .. })));
+}
+
+/// What may happen between two requests.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Send(u8),
+    SendWhileFull(u8),
+    Index,
+    Restart,
+    RestartWithoutFile,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (0_u8..5).prop_map(Step::Send),
+        1 => (0_u8..5).prop_map(Step::SendWhileFull),
+        1 => Just(Step::Index),
+        1 => Just(Step::Restart),
+        1 => Just(Step::RestartWithoutFile),
+    ]
+}
+
+async fn every_delivery_is_stored_once(steps: Vec<Step>) {
+    let fixture = Fixture::new();
+    let mut ledger = Arc::new(fixture.start().await);
+    let mut sent = BTreeSet::new();
+    for step in steps {
+        match step {
+            Step::Send(delivery) => {
+                let answer = send(&acceptor(&fixture, &ledger), &delivery.to_string()).await;
+                let known = !sent.insert(delivery);
+                assert_eq!(matches!(answer, Ok(Answer::Duplicate { .. })), known, "{answer:?}");
+                assert_eq!(matches!(answer, Ok(Answer::Accepted { .. })), !known, "{answer:?}");
+            }
+            Step::SendWhileFull(delivery) => {
+                fixture.log.fail_appends(AppendError::Full("no space".into()));
+                let answer = send(&acceptor(&fixture, &ledger), &delivery.to_string()).await;
+                assert_eq!(answer.is_ok(), sent.contains(&delivery), "{answer:?}");
+                fixture.log.heal();
+            }
+            Step::Index => ledger.catch_up(&fixture.log, |_| {}).await.unwrap(),
+            Step::Restart | Step::RestartWithoutFile => {
+                drop(ledger);
+                if matches!(step, Step::RestartWithoutFile) {
+                    std::fs::remove_file(fixture.path()).unwrap();
+                }
+                ledger = Arc::new(fixture.start().await);
+            }
+        }
+    }
+    assert_eq!(stored(&fixture).len(), sent.len());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn whatever_happens_every_delivery_is_stored_once(steps in proptest::collection::vec(step(), 1..25)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(every_delivery_is_stored_once(steps));
+    }
 }
