@@ -23,6 +23,9 @@ use crate::{
     row::{at_least_one, problem},
 };
 
+/// How long requests under way may take when the process stops.
+const DRAIN: Duration = Duration::from_secs(30);
+
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Config {
@@ -121,6 +124,7 @@ impl IngressConfig for Config {
         let limits = Limits {
             connections: self.max_connections as usize,
             header_timeout: Duration::from_secs(self.header_timeout_seconds),
+            drain: DRAIN,
         };
         Ok(Box::new(Server { socket, address, tls, limits, handler: Arc::new(handler) }))
     }

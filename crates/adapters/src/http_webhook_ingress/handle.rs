@@ -90,8 +90,13 @@ impl Handler {
         Ok(answer::answer(answered))
     }
 
-    /// What is known before the body.
-    fn raw(&self, source: String, parts: Parts, socket: IpAddr) -> RawEvent {
+    /// What is known before the body. HTTP/2 says the host beside the headers, and
+    /// some providers sign it, so it is put where HTTP/1.1 has it.
+    fn raw(&self, source: String, mut parts: Parts, socket: IpAddr) -> RawEvent {
+        let authority = parts.uri.authority().and_then(|host| HeaderValue::from_str(host.as_str()).ok());
+        if let (false, Some(host)) = (parts.headers.contains_key(header::HOST), authority) {
+            parts.headers.insert(header::HOST, host);
+        }
         RawEvent {
             source,
             adapter: self.adapter.clone(),

@@ -33,8 +33,6 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::handle::{Handler, Pipeline};
 
-/// How long requests under way may take when the process stops.
-const DRAIN: Duration = Duration::from_secs(30);
 /// How long accepting rests when the system is out of something.
 const REST: Duration = Duration::from_millis(500);
 /// How long a connection may stay without a request, once it had one.
@@ -47,6 +45,8 @@ const GOODBYE: Duration = Duration::from_secs(1);
 pub(super) struct Limits {
     pub(super) connections: usize,
     pub(super) header_timeout: Duration,
+    /// How long requests under way may take when the process stops.
+    pub(super) drain: Duration,
 }
 
 /// A listener that is bound and not yet accepting.
@@ -92,7 +92,7 @@ impl Ingress for Server {
         }
         drop(socket);
         tasks.close();
-        if timeout(DRAIN, tasks.wait()).await.is_err() {
+        if timeout(limits.drain, tasks.wait()).await.is_err() {
             tracing::warn!(left = tasks.len(), "requests were cut off that did not end in time");
             shared.cut.cancel();
         }
@@ -187,7 +187,7 @@ where
         // How a connection ends is between its two sides.
         _ = serving.as_mut() => return,
         () = activity.idle(shared.limits.header_timeout) => GOODBYE,
-        () = shared.stop.cancelled() => DRAIN,
+        () = shared.stop.cancelled() => shared.limits.drain,
     };
     serving.as_mut().graceful_shutdown();
     let _ = timeout(goodbye, serving).await;
@@ -238,7 +238,66 @@ impl Drop for Begun {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
+    use hook_core::ports::{Answer, RawEvent, Readiness, Refusal};
+    use hook_event::{Clock, Entropy};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
     use super::*;
+    use crate::{
+        guard::Networks,
+        http_webhook_ingress::{body::Bodies, path::PathTemplate},
+    };
+
+    /// A pipeline that never comes back.
+    struct Stuck(tokio::sync::mpsc::UnboundedSender<()>);
+
+    #[async_trait]
+    impl Accept for Stuck {
+        fn admit(&self, _: &str, _: Option<IpAddr>) -> Result<(), Refusal> {
+            Ok(())
+        }
+
+        async fn accept(&self, _: RawEvent) -> Result<Answer, Refusal> {
+            self.0.send(()).unwrap();
+            std::future::pending().await
+        }
+
+        fn readiness(&self) -> Readiness {
+            Readiness { ready: true, profile: String::new(), validation_mode: String::new(), reason: None }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_does_not_end_by_the_deadline_is_cut_off() {
+        let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = socket.local_addr().unwrap();
+        let handler = Handler {
+            adapter: Arc::from("a"),
+            clock: Clock::SYSTEM,
+            entropy: Entropy::SYSTEM,
+            path: PathTemplate::default(),
+            trusted_proxies: Networks::default(),
+            bodies: Bodies::new(10, Duration::from_secs(1)),
+        };
+        let limits = Limits {
+            connections: 8,
+            header_timeout: Duration::from_secs(10),
+            drain: Duration::from_millis(200),
+        };
+        let server = Server { socket, address, tls: None, limits, handler: Arc::new(handler) };
+        let (begun, mut begins) = tokio::sync::mpsc::unbounded_channel();
+        let stop = CancellationToken::new();
+        let ended = tokio::spawn(Box::new(server).run(Arc::new(Stuck(begun)), stop.clone()));
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"POST /webhook/a HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+        begins.recv().await.unwrap();
+        stop.cancel();
+        let patience = Duration::from_secs(5);
+        timeout(patience, ended).await.expect("it ends").unwrap().unwrap();
+        assert_eq!(timeout(patience, stream.read(&mut [0])).await.expect("it is closed").unwrap_or(0), 0);
+    }
 
     #[test]
     fn a_shortage_makes_the_loop_rest_and_a_lost_connection_does_not() {

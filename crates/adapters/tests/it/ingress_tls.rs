@@ -42,6 +42,10 @@ async fn http_1_and_2_with_and_without_tls() {
     };
     assert_eq!(post(&tls, root(), "https").await, (202, Version::HTTP_2));
     assert_eq!(post(&tls, root().http1_only(), "https").await, (202, Version::HTTP_11));
+    let host = format!("localhost:{}", tls.address.port());
+    for raw in tls.script.seen.lock().unwrap().iter() {
+        assert_eq!(raw.headers["host"], host, "signed by some providers, whatever the version");
+    }
 
     let plain = ingress("", Script::accepting()).await;
     assert_eq!(post(&plain, reqwest::Client::builder(), "http").await, (202, Version::HTTP_11));
