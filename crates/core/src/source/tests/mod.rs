@@ -1,6 +1,12 @@
 //! The engine, tried on the data: what every test file shares.
 
+mod body;
+mod contract;
+mod handshakes;
+mod keys;
 mod presets;
+mod random;
+mod schemes;
 
 use bytes::Bytes;
 use hook_event::Entropy;

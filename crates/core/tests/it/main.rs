@@ -1,0 +1,3 @@
+//! What a user of this crate can and cannot do.
+
+mod unverified;
