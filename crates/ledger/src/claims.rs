@@ -27,6 +27,7 @@ pub(crate) struct Claimed {
     rows: Connection,
     ttl_ms: i64,
     caught_up: bool,
+    generation: u64,
 }
 
 #[derive(Clone, Copy)]
@@ -38,7 +39,7 @@ enum Held {
 impl Claimed {
     pub(crate) fn new(rows: Connection, ttl: Duration) -> Self {
         let ttl_ms = i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX);
-        Self { held: HashMap::new(), waiting: 0, rows, ttl_ms, caught_up: false }
+        Self { held: HashMap::new(), waiting: 0, rows, ttl_ms, caught_up: false, generation: 0 }
     }
 
     pub(crate) fn reserve(&mut self, key: &str, now: Timestamp) -> Result<Reservation, ClaimError> {
@@ -86,15 +87,28 @@ impl Claimed {
         }
     }
 
-    /// Whether every event of the log is known, so that a missing claim means a new event.
-    pub(crate) fn set_caught_up(&mut self, caught_up: bool) {
-        self.caught_up = caught_up;
+    /// Counts the times that the rows were begun anew. Whoever reads the log into the
+    /// ledger goes on only in the generation in which it began; else the part that was
+    /// read before would be missing, and nobody would know.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Every event of the log is known now, so a missing claim means a new event.
+    pub(crate) fn catch_up_done(&mut self, generation: u64) {
+        self.caught_up = generation == self.generation;
+    }
+
+    /// The rows are gone; no claim can be judged until they are back.
+    pub(crate) fn begin_anew(&mut self) {
+        self.caught_up = false;
+        self.generation += 1;
     }
 
     /// Looks into another file from now on: the old one was damaged.
     pub(crate) fn look_into(&mut self, rows: Connection) {
         self.rows = rows;
-        self.caught_up = false;
+        self.begin_anew();
     }
 
     fn stored(&self, key: &Key, oldest: i64) -> rusqlite::Result<Option<EventId>> {

@@ -65,12 +65,12 @@ impl Ledger {
         log: &dyn Log,
         mut progress: impl FnMut(Progress) + Send,
     ) -> Result<(), LedgerError> {
-        match self.read_to_the_end(log, &mut progress).await {
-            Err(LedgerError::Rebuilding) => self.read_to_the_end(log, &mut progress).await?,
-            other => other?,
+        loop {
+            match self.read_to_the_end(log, &mut progress).await {
+                Err(LedgerError::Rebuilding) => {}
+                other => return other,
+            }
         }
-        self.claimed().set_caught_up(true);
-        Ok(())
     }
 
     /// Reads the log as it grows, and removes rows whose time is over, until `stop`.
@@ -104,6 +104,7 @@ impl Ledger {
         // both see is indexed once, because the cursors say so.
         let topics = TopicSet::matching(is_indexed);
         let mut subscription = log.subscribe(GROUP, topics, Start::Now).await?;
+        let generation = self.claimed().generation();
         self.catch_up(log, |_| {}).await?;
         let mut pruning = Pruning { next: Instant::now() + PRUNE_EVERY, left: None };
         loop {
@@ -113,7 +114,7 @@ impl Ledger {
             };
             let full = entries.len() == BATCH;
             let ends = last_positions(&entries);
-            self.index(entries).await?;
+            self.index(generation, entries).await?;
             for position in &ends {
                 subscription.commit(position).await?;
             }
@@ -170,6 +171,7 @@ impl Ledger {
             tracing::warn!("the ledger knows records that the log never had; building it again from the log");
             self.send(Job::Clear).await?;
         }
+        let generation = self.claimed().generation();
         let cursors = self.cursors();
         let total = topics.iter().map(|info| missing(&cursors, info)).sum();
         let mut sofar = Progress { done: 0, total };
@@ -181,18 +183,19 @@ impl Ledger {
                     break;
                 }
                 sofar.done += entries.len() as u64;
-                self.index(entries).await?;
+                self.index(generation, entries).await?;
                 progress(sofar);
             }
         }
+        self.claimed().catch_up_done(generation);
         Ok(())
     }
 
-    async fn index(&self, entries: Vec<Entry>) -> Result<(), LedgerError> {
+    async fn index(&self, generation: u64, entries: Vec<Entry>) -> Result<(), LedgerError> {
         if entries.is_empty() {
             return Ok(());
         }
-        self.send(|done| Job::Index(entries, done)).await
+        self.send(|done| Job::Index(generation, entries, done)).await
     }
 }
 

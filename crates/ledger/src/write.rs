@@ -37,8 +37,9 @@ pub(crate) struct Shared {
 
 /// What the thread is asked to do. `done` hears how it went.
 pub(crate) enum Job {
-    /// Make rows of records and remember their positions.
-    Index(Vec<Entry>, Done<()>),
+    /// Make rows of records and remember their positions, unless the rows were begun
+    /// anew since the reader of that generation began.
+    Index(u64, Vec<Entry>, Done<()>),
     /// Remove a few rows whose claim expired or whose record is gone; says how many.
     Prune(Vec<TopicInfo>, Done<usize>),
     /// Remove everything: the rows belong to another log.
@@ -61,7 +62,9 @@ impl Writer {
     pub(crate) fn run(mut self, jobs: &mpsc::Receiver<Job>) {
         while let Ok(job) = jobs.recv() {
             match job {
-                Job::Index(entries, done) => self.answer(done, |writer| writer.index(&entries)),
+                Job::Index(generation, entries, done) => {
+                    self.answer(done, |writer| writer.index(generation, &entries));
+                }
                 Job::Prune(topics, done) => self.answer(done, |writer| writer.prune(&topics)),
                 Job::Clear(done) => self.answer(done, Self::clear),
             }
@@ -77,7 +80,10 @@ impl Writer {
         let _ = done.send(result);
     }
 
-    fn index(&mut self, entries: &[Entry]) -> Result<(), LedgerError> {
+    fn index(&mut self, generation: u64, entries: &[Entry]) -> Result<(), LedgerError> {
+        if generation != lock(&self.shared.claimed).generation() {
+            return Err(LedgerError::Rebuilding);
+        }
         let mut cursors = lock(&self.shared.cursors).clone();
         let now = self.clock.now().as_millisecond();
         let indexer = Indexer {
@@ -129,7 +135,7 @@ impl Writer {
     }
 
     fn clear(&mut self) -> Result<(), LedgerError> {
-        lock(&self.shared.claimed).set_caught_up(false);
+        lock(&self.shared.claimed).begin_anew();
         store::clear(&mut self.connection)?;
         lock(&self.shared.cursors).clear();
         Ok(())

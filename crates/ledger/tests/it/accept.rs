@@ -134,8 +134,10 @@ async fn a_repetition_is_known_after_any_kind_of_restart() {
         let first = send(&acceptor(&fixture, &ledger), "d1").await;
         assert!(matches!(first, Ok(Answer::Accepted { .. })), "{name}: {first:?}");
         if indexed {
-            follow_until(&ledger, &fixture.log, async |ledger: &Ledger| ledger.totals().unwrap().claims == 1)
-                .await;
+            follow_until(&ledger, &fixture.shared_log(), async |ledger: &Ledger| {
+                ledger.totals().unwrap().claims == 1
+            })
+            .await;
         }
         drop(ledger);
         if deleted {

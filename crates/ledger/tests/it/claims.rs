@@ -111,7 +111,7 @@ async fn a_kept_claim_moves_from_memory_into_the_file() {
     assert_eq!(reserve(&ledger, "d1"), Reservation::New);
     fixture.store(&stored).await;
     ledger.keep("github:d1", stored.id, stored.received_at);
-    follow_until(&ledger, &fixture.log, async |ledger: &Ledger| {
+    follow_until(&ledger, &fixture.shared_log(), async |ledger: &Ledger| {
         assert_eq!(reserve(ledger, "d1"), Reservation::Duplicate(stored.id), "at every moment");
         ledger.totals().unwrap().claims == 1
     })

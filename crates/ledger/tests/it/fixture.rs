@@ -49,6 +49,11 @@ impl Fixture {
         self.directory.path().join("ledger.sqlite")
     }
 
+    /// The log, for one that keeps it.
+    pub(crate) fn shared_log(&self) -> Arc<dyn Log> {
+        Arc::new(self.log.clone())
+    }
+
     /// A ledger as a starting process gets it.
     pub(crate) async fn start(&self) -> Ledger {
         let ledger = Ledger::open(self.path(), options()).unwrap();
@@ -124,12 +129,12 @@ pub(crate) fn event(delivery: &str, event_type: &str, seconds_ago: i64) -> Event
 /// Runs the follower until the ledger knows `done`.
 pub(crate) async fn follow_until(
     ledger: &Arc<Ledger>,
-    log: &MemoryLog,
+    log: &Arc<dyn Log>,
     mut done: impl AsyncFnMut(&Ledger) -> bool,
 ) {
     let stop = tokio_util::sync::CancellationToken::new();
     let follower = {
-        let (ledger, log, stop) = (Arc::clone(ledger), Arc::new(log.clone()), stop.clone());
+        let (ledger, log, stop) = (Arc::clone(ledger), Arc::clone(log), stop.clone());
         tokio::spawn(async move { ledger.follow(log, stop).await })
     };
     let mut ticks = tokio::time::interval(Duration::from_millis(5));

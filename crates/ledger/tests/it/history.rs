@@ -5,7 +5,7 @@ use std::sync::Arc;
 use hook_core::{glob::Glob, journal::Outcome};
 use hook_event::EventId;
 use hook_ledger::{DeadLetterQuery, EventQuery, Ledger, Mark, Progress, Reader};
-use hook_log::{Lane, Log, TopicInfo};
+use hook_log::{Lane, TopicInfo};
 
 use crate::fixture::{Fixture, Seen, ago, event, follow_until, now, options, topic};
 
@@ -115,7 +115,7 @@ async fn the_follower_keeps_up_and_repeats_nothing() {
     let fixture = Fixture::new();
     fixture.store(&event("d0", "push", 1)).await;
     let ledger = Arc::new(fixture.start().await);
-    let log = fixture.log.clone();
+    let log = fixture.shared_log();
     let later = event("later", "push", 1);
     for n in 1..700 {
         fixture.store(&event(&format!("d{n}"), "push", 1)).await;

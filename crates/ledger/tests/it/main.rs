@@ -5,5 +5,6 @@
 mod accept;
 mod claims;
 mod damage;
+mod disk;
 mod fixture;
 mod history;
