@@ -389,3 +389,12 @@ fn what_a_preset_signs_it_verifies() {
         assert_eq!(unverified(unsigned), preset.name != "none", "{}", preset.name);
     }
 }
+
+#[test]
+fn every_preset_and_key_is_documented() {
+    let page = include_str!("../../../../../docs/sources.md");
+    let keys = crate::source::contract::names::<SourceSpec>();
+    for name in PRESETS.iter().map(|preset| preset.name).chain(keys.iter().map(String::as_str)) {
+        assert!(page.contains(&format!("\n| `{name}` | ")), "`{name}` has no row in docs/sources.md");
+    }
+}
