@@ -16,6 +16,8 @@ use sha2::{Digest, Sha256};
 /// Kept claims that may wait for their row. Beyond it senders are told to come back:
 /// memory stays bounded, and no duplicate slips through while the follower is stuck.
 const MOST_WAITING: usize = 400_000;
+/// From this capacity on, memory is given back when most of it is unused.
+const SHRUNK_FROM: usize = 8192;
 
 /// A claim's name in memory and on disk: the first 16 bytes of the key's SHA-256.
 pub(crate) type Key = [u8; 16];
@@ -24,6 +26,7 @@ pub(crate) type Key = [u8; 16];
 pub(crate) struct Claimed {
     held: HashMap<Key, Held>,
     waiting: usize,
+    most_waiting: usize,
     rows: Connection,
     ttl_ms: i64,
     caught_up: bool,
@@ -39,7 +42,15 @@ enum Held {
 impl Claimed {
     pub(crate) fn new(rows: Connection, ttl: Duration) -> Self {
         let ttl_ms = i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX);
-        Self { held: HashMap::new(), waiting: 0, rows, ttl_ms, caught_up: false, generation: 0 }
+        Self {
+            held: HashMap::new(),
+            waiting: 0,
+            most_waiting: MOST_WAITING,
+            rows,
+            ttl_ms,
+            caught_up: false,
+            generation: 0,
+        }
     }
 
     pub(crate) fn reserve(&mut self, key: &str, now: Timestamp) -> Result<Reservation, ClaimError> {
@@ -53,8 +64,8 @@ impl Claimed {
             Some(Held::Kept { id, at_ms }) if *at_ms > oldest => return Ok(Reservation::Duplicate(*id)),
             Some(Held::Kept { .. }) | None => {}
         }
-        if self.waiting >= MOST_WAITING {
-            return Err(ClaimError(format!("{MOST_WAITING} claims wait to be written")));
+        if self.waiting >= self.most_waiting {
+            return Err(ClaimError(format!("{} claims wait to be written", self.waiting)));
         }
         if let Some(id) = self.stored(&key, oldest).map_err(|error| ClaimError(error.to_string()))? {
             return Ok(Reservation::Duplicate(id));
@@ -82,7 +93,7 @@ impl Claimed {
                 self.waiting -= 1;
             }
         }
-        if self.held.capacity() > 8192 && self.held.len() < self.held.capacity() / 8 {
+        if self.held.capacity() > SHRUNK_FROM && self.held.len() < self.held.capacity() / 8 {
             self.held.shrink_to(self.held.len() * 2);
         }
     }
@@ -132,4 +143,61 @@ pub(crate) fn hash(key: &str) -> Key {
     let mut short = Key::default();
     short.copy_from_slice(&digest[..16]);
     short
+}
+
+#[cfg(test)]
+mod tests {
+    use hook_event::Entropy;
+
+    use super::*;
+
+    fn now() -> Timestamp {
+        Timestamp::from_second(1_753_000_000).unwrap()
+    }
+
+    fn claimed() -> Claimed {
+        let rows = Connection::open_in_memory().unwrap();
+        rows.execute_batch("create table claim (key blob primary key, event blob, at integer)").unwrap();
+        let mut claimed = Claimed::new(rows, Duration::from_secs(60));
+        claimed.catch_up_done(0);
+        claimed
+    }
+
+    #[test]
+    fn a_follower_that_is_stuck_stops_senders_before_memory_is_full() {
+        let mut claimed = Claimed { most_waiting: 2, ..claimed() };
+        let ids = [1, 2].map(|n| {
+            let (key, id) = (format!("github:{n}"), EventId::new(now(), Entropy::SYSTEM));
+            assert_eq!(claimed.reserve(&key, now()).unwrap(), Reservation::New);
+            claimed.keep(&key, id, now());
+            (hash(&key), id)
+        });
+        assert!(claimed.reserve("github:3", now()).is_err());
+        assert_eq!(claimed.reserve("github:1", now()).unwrap(), Reservation::Duplicate(ids[0].1));
+        claimed.written(&ids[..1]);
+        assert_eq!(claimed.reserve("github:3", now()).unwrap(), Reservation::New);
+    }
+
+    #[test]
+    fn memory_is_given_back() {
+        let mut claimed = claimed();
+        let id = EventId::new(now(), Entropy::SYSTEM);
+        let keys: Vec<_> = (0..4 * SHRUNK_FROM).map(|n| n.to_string()).collect();
+        keys.iter().for_each(|key| claimed.keep(key, id, now()));
+        let written: Vec<_> = keys.iter().map(|key| (hash(key), id)).collect();
+        claimed.written(&written);
+        assert_eq!((claimed.held.len(), claimed.waiting), (0, 0));
+        assert!(claimed.held.capacity() <= SHRUNK_FROM, "{}", claimed.held.capacity());
+    }
+
+    #[test]
+    fn a_reader_of_an_earlier_generation_does_not_open_the_gate() {
+        let mut claimed = claimed();
+        let before = claimed.generation();
+        claimed.begin_anew();
+        claimed.catch_up_done(before);
+        assert!(claimed.reserve("github:1", now()).is_err());
+        claimed.catch_up_done(claimed.generation());
+        assert_eq!(claimed.reserve("github:1", now()).unwrap(), Reservation::New);
+    }
 }

@@ -24,6 +24,9 @@ const BATCH: usize = 256;
 const GATHER: Duration = Duration::from_millis(25);
 /// How often expired and retired rows are looked for.
 const PRUNE_EVERY: Duration = Duration::from_secs(10);
+/// How often catching up begins anew before it is called a failure: a disk that
+/// breaks every new file too is a matter for a person.
+const ATTEMPTS: usize = 3;
 /// The wait after the log could not be read.
 const RETRY: Duration = Duration::from_secs(2);
 
@@ -65,12 +68,13 @@ impl Ledger {
         log: &dyn Log,
         mut progress: impl FnMut(Progress) + Send,
     ) -> Result<(), LedgerError> {
-        loop {
+        for _ in 0..ATTEMPTS {
             match self.read_to_the_end(log, &mut progress).await {
                 Err(LedgerError::Rebuilding) => {}
                 other => return other,
             }
         }
+        Err(LedgerError::Rebuilding)
     }
 
     /// Reads the log as it grows, and removes rows whose time is over, until `stop`.
@@ -164,10 +168,12 @@ impl Ledger {
         log: &dyn Log,
         progress: &mut (impl FnMut(Progress) + Send),
     ) -> Result<(), LedgerError> {
+        // Before the log is asked for its ends: another reader may move the cursors on.
+        let cursors = self.cursors();
         let mut topics = log.topics().await?;
         topics.retain(|info| is_indexed(&info.topic));
         topics.sort_by_key(|info| catch_up_order(&info.topic));
-        if is_of_another_log(&self.cursors(), &topics) {
+        if is_of_another_log(&cursors, &topics) {
             tracing::warn!("the ledger knows records that the log never had; building it again from the log");
             self.send(Job::Clear).await?;
         }

@@ -172,8 +172,10 @@ async fn nothing_is_taken_before_the_ledger_knows_the_log() {
     let ledger = Arc::new(Ledger::open(fixture.path(), crate::fixture::options()).unwrap());
     let acceptor = acceptor(&fixture, &ledger);
     assert!(matches!(send(&acceptor, "d1").await, Err(Refusal::Unavailable { .. })));
+    assert!(!acceptor.readiness().ready);
     ledger.catch_up(&fixture.log, |_| {}).await.unwrap();
     assert!(matches!(send(&acceptor, "d1").await, Ok(Answer::Accepted { .. })));
+    assert!(acceptor.readiness().ready);
 }
 
 /// What may happen between two requests.

@@ -35,8 +35,8 @@ impl Health {
         self.note(error.to_string(), now, lasting);
     }
 
-    /// An append did not end in time.
-    pub(super) fn slow(&self, reason: &str, now: Timestamp) {
+    /// Storing failed for a reason that may pass.
+    pub(super) fn passing(&self, reason: &str, now: Timestamp) {
         self.note(reason.to_owned(), now, false);
     }
 

@@ -180,7 +180,10 @@ impl Acceptor {
                 // Not "duplicate" yet: if the twin fails, this one has to be sent again.
                 None => Err(unavailable("another request with this delivery id is being stored", AFTER_TWIN)),
             },
-            Err(error) => Err(unavailable(&error.to_string(), AFTER_TWIN)),
+            Err(error) => {
+                self.store.health.passing(&error.to_string(), self.clock.now());
+                Err(unavailable("what was stored before cannot be looked up", AFTER_TWIN))
+            }
         }
     }
 }
