@@ -64,6 +64,7 @@ version = "1.0.0"
 
 [policies]
 allow_no_output = true
+no_output_sink = "discard"
 
 [sources.github]
 preset = "github"

@@ -17,7 +17,7 @@ use anyhow::{Context, Result, bail};
 use crate::{fetch, openclaw::Gateway, repo};
 
 /// Tests whose path contains this need the gateway.
-const OPENCLAW_TESTS: &str = "real_openclaw";
+const OPENCLAW_TESTS: &str = "the_real_gateway";
 
 #[derive(clap::Args)]
 pub(crate) struct Args {

@@ -80,10 +80,6 @@ impl Running {
         let metrics = Arc::new(Metrics::new());
         let (journal, writer) = Journal::new(log.clone(), metrics.clone());
         let mut history = Part::new();
-        history.spawn(|stop| async move {
-            writer.run(stop).await;
-            Ok(())
-        });
         let context = |id: &Arc<str>| BuildContext {
             id: id.clone(),
             environment: environment.clone(),
@@ -94,6 +90,10 @@ impl Running {
         let mut delivery = Part::new();
         let mut statuses = Vec::new();
         if roles.smash {
+            history.spawn(|stop| async move {
+                writer.run(stop).await;
+                Ok(())
+            });
             let deliver = DeliverContext {
                 app_id: plan.app.id.as_str().into(),
                 log: log.clone(),

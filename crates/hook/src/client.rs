@@ -104,7 +104,9 @@ impl Lines {
             }
             match self.body.frame().await.transpose()? {
                 Some(frame) => self.buffer.extend_from_slice(frame.data_ref().map_or(&[], |data| data)),
-                None => return Ok(None),
+                // A single value needs no newline after it.
+                None if self.buffer.is_empty() => return Ok(None),
+                None => self.buffer.push(b'\n'),
             }
         }
     }

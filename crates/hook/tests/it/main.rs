@@ -1,0 +1,16 @@
+//! The real binary, from outside: processes, sockets, signals, exit codes.
+//!
+//! Nothing in here uses the program's own code. Signatures are computed by hand,
+//! receivers are servers of their own, and every wait is bounded.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on stops")]
+
+mod accept;
+mod agents;
+mod cli;
+mod contract;
+mod crash;
+mod dead_letters;
+mod delivery;
+mod lifecycle;
+mod octokit;
+mod support;
