@@ -66,10 +66,12 @@ impl Source {
 
     fn draft(&self, item: Item<'_>, by: &str) -> Result<Draft, Refusal> {
         let spec = &self.spec;
-        let event_type = self.first(&spec.event_type, &item)?;
-        let Some((event_type, _)) = event_type else { return Err(self.no_type()) };
-        let subject = self.first(&spec.subject, &item)?.map(|(text, _)| text);
-        let ordering_key = self.first(&spec.ordering_key, &item)?.map(|(text, _)| text);
+        let Some((event_type, pick)) = self.first(&spec.event_type, &item) else {
+            return Err(self.no_type());
+        };
+        named(pick, &event_type)?;
+        let subject = self.first(&spec.subject, &item).map(|(text, _)| shortened(&text));
+        let ordering_key = self.first(&spec.ordering_key, &item).map(|(text, _)| shortened(&text));
         Ok(Draft {
             event_type,
             delivery_id: self.delivery_id(&item)?,
@@ -86,7 +88,8 @@ impl Source {
 
     /// An id that the whole batch shares is told apart by the element's index.
     fn delivery_id(&self, item: &Item<'_>) -> Result<Option<String>, Refusal> {
-        let Some((id, pick)) = self.first(&self.spec.delivery_id, item)? else { return Ok(None) };
+        let Some((id, pick)) = self.first(&self.spec.delivery_id, item) else { return Ok(None) };
+        named(pick, &id)?;
         Ok(Some(match item.index {
             Some(index) if !pick.looks_inside() => format!("{id}.{index}"),
             _ => id,
@@ -94,24 +97,33 @@ impl Source {
     }
 
     /// The first of the texts that can be filled in.
-    fn first<'p>(&self, picks: &'p [Pick], item: &Item<'_>) -> Result<Option<(String, &'p Pick)>, Refusal> {
+    fn first<'p>(&self, picks: &'p [Pick], item: &Item<'_>) -> Option<(String, &'p Pick)> {
         let look = |place: &Place| match place {
             Place::Pointer(pointer) => self.reading.wanted.value(item.found, pointer).map(str::to_owned),
             outside => item.request.outside(outside),
         };
-        let Some((text, pick)) = picks.iter().find_map(|pick| Some((pick.fill(&look)?, pick))) else {
-            return Ok(None);
-        };
-        match text.len() > LONGEST_NAME || text.contains(char::is_control) {
-            true => Err(Refusal::Malformed(format!(
-                "`{pick}` is longer than {LONGEST_NAME} bytes or has control characters"
-            ))),
-            false => Ok(Some((text, pick))),
-        }
+        picks.iter().find_map(|pick| Some((pick.fill(&look)?, pick)))
     }
 
     fn no_type(&self) -> Refusal {
         let picks: Vec<String> = self.spec.event_type.iter().map(|pick| format!("`{pick}`")).collect();
         Refusal::Malformed(format!("the event's type is missing, expected {}", picks.join(" or ")))
     }
+}
+
+/// Routes match on the type, and repetitions are told by the id: neither may be
+/// anything but a name, and neither can be cut without becoming another.
+fn named(pick: &Pick, text: &str) -> Result<(), Refusal> {
+    if text.len() <= LONGEST_NAME && !text.contains(char::is_control) {
+        return Ok(());
+    }
+    let message = format!("`{pick}` is longer than {LONGEST_NAME} bytes or has control characters");
+    Err(Refusal::Malformed(message))
+}
+
+/// A subject is for people and for order: what is too long of it is left out, and
+/// no event is refused for it.
+fn shortened(text: &str) -> String {
+    let end = text.floor_char_boundary(LONGEST_NAME);
+    text[..end].replace(char::is_control, " ")
 }

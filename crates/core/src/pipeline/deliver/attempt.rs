@@ -1,7 +1,8 @@
 //! One attempt: the destination's hooks, then the egress, once.
 //!
 //! The hooks run before the first attempt only, so every retry sends the same
-//! bytes. A panic in an adapter is a failed attempt and nothing else.
+//! bytes. A panic in an adapter is a failed attempt and nothing else, and so is an
+//! adapter that forgets its own time limit.
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -9,10 +10,13 @@ use futures_util::FutureExt;
 use hook_event::{Clock, Event};
 use hook_sdk::{Chain, Context, Denial, Point};
 use jiff::Timestamp;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::window::Id;
 use crate::ports::{DeliverError, Delivered, Egress, Failure};
+
+/// Adapters keep shorter times themselves; this one keeps a slot from being lost.
+const LONGEST_ATTEMPT: Duration = Duration::from_secs(3600);
 
 /// The way to one destination.
 pub(super) struct Line {
@@ -83,7 +87,12 @@ impl Line {
     }
 
     async fn send(&self, event: &Event) -> Result<Delivered, DeliverError> {
-        AssertUnwindSafe(self.egress.deliver(event)).catch_unwind().await.unwrap_or_else(|_| Err(panicked()))
+        let sending = AssertUnwindSafe(self.egress.deliver(event)).catch_unwind();
+        match timeout(LONGEST_ATTEMPT, sending).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_panic)) => Err(panicked()),
+            Err(_elapsed) => Err(DeliverError::Failed(Failure::because("no answer within an hour"))),
+        }
     }
 }
 

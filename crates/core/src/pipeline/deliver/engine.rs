@@ -3,7 +3,7 @@
 use std::{future::pending, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use hook_event::{Clock, Event};
+use hook_event::{Clock, DeadLetter, DecodeError, Event};
 use hook_log::{Entry, Log, Position, ReadError, Start, Subscription, Topic};
 use jiff::Timestamp;
 use tokio::{
@@ -68,7 +68,7 @@ pub(super) struct Engine {
     in_flight: usize,
     log: Arc<dyn Log>,
     group: String,
-    dead_letters: Topic,
+    pub(super) dead_letters: Topic,
     reading: Trouble,
     committing: Trouble,
     largest: usize,
@@ -185,6 +185,8 @@ impl Engine {
             match self.log.subscribe(&self.group, self.routes.topics(), start).await {
                 Ok(subscription) => {
                     self.reading.over();
+                    let committed = self.log.committed(&self.group).await.unwrap_or_default();
+                    self.status.update(|status| status.committed = committed);
                     return Ok(Some(subscription));
                 }
                 Err(error) => self.not_read("subscribing", &error)?,
@@ -285,7 +287,7 @@ impl Engine {
     fn admit(&mut self, entry: Entry) {
         let Some(ticket) = self.lanes.admit(&entry.position) else { return };
         self.metrics.consumed(entry.position.topic.as_str(), 1);
-        let decoded = Event::decode(&entry.value);
+        let decoded = self.decode(&entry);
         let redelivery = self.routes.is_redelivery(&entry.position.topic);
         let bytes = entry.value.len() + entry.key.len();
         let mut pending = Pending::new(ticket, entry, redelivery);
@@ -310,6 +312,14 @@ impl Engine {
                 let id = self.window.admit_taken(bytes, pending);
                 self.give_up(id, Reason::WhenFailed, &error, None);
             }
+        }
+    }
+
+    /// A route may name the dead letters' topic: then it is given the events in them.
+    fn decode(&self, entry: &Entry) -> Result<Event, DecodeError> {
+        match entry.position.topic == self.dead_letters {
+            true => Event::decode(&DeadLetter::decode(&entry.value)?.envelope),
+            false => Event::decode(&entry.value),
         }
     }
 

@@ -62,8 +62,10 @@ impl Engine {
     /// Nothing will be tried any more: a dead letter, or nothing if nobody requires it.
     pub(super) fn give_up(&mut self, id: Id, reason: Reason, error: &str, failure: Option<&Failure>) {
         let Some(pending) = self.window.get(id) else { return };
-        // What is no event at all has no route that could waive it.
-        if !pending.required && reason != Reason::Malformed {
+        // What is no event at all has no route that could waive it. A dead letter that is
+        // given up must not become another one, or it would come round for ever.
+        let waived = !pending.required && reason != Reason::Malformed;
+        if waived || pending.position.topic == self.dead_letters {
             return self.dropped(id, reason, error);
         }
         note::given_up(self.subject(pending), "dead_lettering", reason.as_str(), error);

@@ -149,3 +149,13 @@ fn a_repeated_header_names_nothing() {
     let raw = post("{}", &[("x-event", "a"), ("x-event", "b")]);
     assert!(matches!(read("", raw), Err(Refusal::Malformed(_))));
 }
+
+#[test]
+fn a_subject_is_shortened_and_never_a_reason_to_refuse() {
+    let body = format!(r#"{{"type":"a","s":"\n{}"}}"#, "é".repeat(300));
+    let drafts = read("subject = ['{/s}']", post(body.clone(), &[])).unwrap();
+    assert_eq!(drafts[0].subject, Some(format!(" {}", "é".repeat(255))));
+    assert_eq!(drafts[0].ordering_key, drafts[0].subject);
+    let delivery = read("delivery_id = ['{/s}']", post(body, &[]));
+    assert!(matches!(delivery, Err(Refusal::Malformed(_))));
+}

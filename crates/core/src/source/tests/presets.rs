@@ -6,6 +6,7 @@
 
 use super::*;
 
+const PAGE: &str = include_str!("../../../../../docs/sources.md");
 const SECRET: &str = "s3cret-for-tests";
 const WHSEC: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const NOW: i64 = 1_700_000_000;
@@ -387,5 +388,24 @@ fn what_a_preset_signs_it_verifies() {
         assert_eq!(draft.flags.is_empty(), preset.name != "none");
         let unsigned = source.verify(post(body, &[]), now);
         assert_eq!(unverified(unsigned), preset.name != "none", "{}", preset.name);
+    }
+}
+
+#[test]
+fn every_preset_and_key_is_documented() {
+    let keys = crate::source::contract::names::<SourceSpec>();
+    for name in PRESETS.iter().map(|preset| preset.name).chain(keys.iter().map(String::as_str)) {
+        assert!(PAGE.contains(&format!("\n| `{name}` | ")), "`{name}` has no row in docs/sources.md");
+    }
+}
+
+#[test]
+fn the_documented_example_works() {
+    let example = PAGE.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let mut sources = toml::de::DeTable::parse(example).unwrap().into_inner();
+    let DeValue::Table(sources) = sources.remove("sources").unwrap().into_inner() else { panic!() };
+    assert_eq!(sources.len(), 2);
+    for (name, keys) in sources {
+        assert_eq!(check(&parse(name.get_ref(), keys).unwrap()), [], "{name:?}");
     }
 }

@@ -1,11 +1,15 @@
 //! Whatever is sent or written, nothing panics, and looking into JSON sees what
 //! everybody else sees.
 
+use std::sync::LazyLock;
+
 use proptest::{collection::vec, prelude::*};
 use serde_json::Value;
 
 use super::*;
 use crate::source::json::Wanted;
+
+static SOURCES: LazyLock<Vec<Source>> = LazyLock::new(every_source);
 
 fn every_source() -> Vec<Source> {
     let presets = PRESETS.iter().map(|preset| {
@@ -72,7 +76,7 @@ proptest! {
         sign in any::<bool>(),
         get in any::<bool>(),
     ) {
-        for source in every_source() {
+        for source in SOURCES.iter() {
             let mut raw = post(body.clone(), &[]);
             if sign {
                 raw.headers.extend(source.sign(&body, at(0), ENTROPY, Some("a.b")));

@@ -329,6 +329,29 @@ impl Hook for Plugin {
 }
 
 #[tokio::test(start_paused = true)]
+async fn dead_letters_can_be_routed_and_never_breed() {
+    let world = World::with(pushes(0..2)).await;
+    let refused = |_, _| Step::Fail(DeliverError::Refused(failure(None)));
+    world.run(plan(policy()), &script(refused), S(1)).await;
+    world.log.append(&topic(DEAD), vec![junk(b"no letter")]).await.unwrap();
+    let mut alarm = named("alarm", policy());
+    alarm.routes[0].topics = Glob::new(DEAD);
+    let egress = script(move |n, attempt| if n == 0 { refused(n, attempt) } else { Step::Deliver });
+    let status = world.run(alarm, &egress, HOUR).await.snapshot();
+    assert_eq!((numbers(&egress), status.dropped, status.dead_lettered), (vec![1], 2, 0));
+    assert_eq!(world.log.entries(&topic(DEAD)).len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_adapter_that_never_answers_loses_its_slot_after_an_hour() {
+    let world = World::with(pushes(0..2)).await;
+    let egress = script(|n, attempt| if n == 0 && attempt == 1 { Step::Hang } else { Step::Deliver });
+    let plan = plan(DeliveryPolicy { max_in_flight: 1, ..policy() });
+    world.run(plan, &egress, 2 * HOUR).await;
+    assert_eq!((numbers(&egress).len(), world.settled().await), (2, 2));
+}
+
+#[tokio::test(start_paused = true)]
 async fn hooks_change_an_event_once_and_stop_it_for_good() {
     let world = World::with(pushes(0..2)).await;
     let judge = |event: &Event| {
