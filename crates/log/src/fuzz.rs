@@ -8,7 +8,7 @@ use std::{path::Path, sync::Arc};
 use bytes::{Bytes, BytesMut};
 
 use crate::{
-    embedded::{disk::Disk, frame, recovery, repair, segment, verify},
+    embedded::{frame, recovery, repair, segment, verify},
     port::{Record, Topic},
     sim::SimDisk,
 };
@@ -36,7 +36,7 @@ pub fn segment(bytes: &[u8]) {
     let path = segment::path(&dir.join("topics/t"), 0);
     let sim = SimDisk::new(0);
     sim.put(&path, bytes);
-    let disk: Arc<dyn Disk> = Arc::new(sim);
+    let disk = sim.process();
     let recover = || recovery::recover(&disk, dir, &topic, 0);
     if recover().is_err() {
         let now: crate::Now = Arc::new(|| 0);

@@ -91,6 +91,12 @@ impl SimDisk {
         })))
     }
 
+    /// The disk as one process sees it, until the next crash or kill.
+    pub fn process(&self) -> Arc<dyn Disk> {
+        let boot = self.lock_state().boot;
+        Arc::new(Process { disk: self.clone(), boot })
+    }
+
     fn lock_state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -322,9 +328,22 @@ impl State {
     }
 }
 
-impl Disk for SimDisk {
+/// A process that uses the disk. What it does after its end has no effect.
+struct Process {
+    disk: SimDisk,
+    boot: u64,
+}
+
+impl Process {
+    fn state(&self) -> io::Result<MutexGuard<'_, State>> {
+        let state = self.disk.lock_state();
+        if state.boot == self.boot { Ok(state) } else { Err(io::Error::other("this process has ended")) }
+    }
+}
+
+impl Disk for Process {
     fn open(&self, path: &Path, mode: Mode) -> io::Result<Arc<dyn DiskFile>> {
-        let mut state = self.lock_state();
+        let mut state = self.state()?;
         let id = match state.names.files.get(path) {
             Some(id) => *id,
             None if mode == Mode::Create => {
@@ -342,11 +361,11 @@ impl Disk for SimDisk {
         };
         let boot = state.boot;
         drop(state);
-        Ok(Arc::new(SimFile { disk: self.clone(), id, boot }))
+        Ok(Arc::new(SimFile { disk: self.disk.clone(), id, boot }))
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<Listed>> {
-        let state = self.lock_state();
+        let state = self.state()?;
         let name = |path: &Path| {
             let is_here = path.parent() == Some(dir);
             is_here.then(|| path.file_name().map(|name| name.to_string_lossy().into_owned())).flatten()
@@ -360,7 +379,7 @@ impl Disk for SimDisk {
     }
 
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        let mut state = self.lock_state();
+        let mut state = self.state()?;
         let mut above: Vec<_> = dir.ancestors().map(Path::to_owned).collect();
         above.reverse();
         for dir in above {
@@ -372,7 +391,7 @@ impl Disk for SimDisk {
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        let mut state = self.lock_state();
+        let mut state = self.state()?;
         // A name is not forgotten: file systems keep those in a journal, and stop
         // when that fails.
         if state.sync_fails() {
@@ -390,7 +409,7 @@ impl Disk for SimDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let mut state = self.lock_state();
+        let mut state = self.state()?;
         if !state.names.files.contains_key(from) {
             return Err(io::ErrorKind::NotFound.into());
         }
@@ -399,7 +418,7 @@ impl Disk for SimDisk {
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        let mut state = self.lock_state();
+        let mut state = self.state()?;
         if !state.names.files.contains_key(path) {
             return Err(io::ErrorKind::NotFound.into());
         }
@@ -408,16 +427,16 @@ impl Disk for SimDisk {
     }
 
     fn free_bytes(&self, _: &Path) -> io::Result<u64> {
-        Ok(self.lock_state().free())
+        Ok(self.state()?.free())
     }
 
     fn lock(&self, path: &Path, owner: &str) -> io::Result<Lock> {
-        let mut state = self.lock_state();
+        let mut state = self.state()?;
         if let Some(owner) = state.locks.get(path) {
             return Ok(Lock::Taken(owner.clone()));
         }
         state.locks.insert(path.to_owned(), owner.to_owned());
-        Ok(Lock::Held(Box::new(SimLock { disk: self.clone(), path: path.to_owned(), boot: state.boot })))
+        Ok(Lock::Held(Box::new(SimLock { disk: self.disk.clone(), path: path.to_owned(), boot: state.boot })))
     }
 }
 
@@ -446,7 +465,7 @@ impl SimFile {
     fn with<T>(&self, work: impl FnOnce(&mut State) -> io::Result<T>) -> io::Result<T> {
         let mut state = self.disk.lock_state();
         if state.boot != self.boot {
-            return Err(io::Error::other("the process that opened this file is gone"));
+            return Err(io::Error::other("this process has ended"));
         }
         work(&mut state)
     }

@@ -60,6 +60,8 @@ pub(crate) struct Keeper {
     save_at: Option<Instant>,
     sync_at: Option<Instant>,
     retain_at: Instant,
+    /// Counts the files made ready, to name them.
+    spares: u64,
 }
 
 impl Keeper {
@@ -69,7 +71,7 @@ impl Keeper {
         writer: tokio::sync::mpsc::UnboundedSender<Command>,
     ) -> Self {
         // The first pass comes at once: the log may have been closed for long.
-        Self { shared, slots, writer, save_at: None, sync_at: None, retain_at: Instant::now() }
+        Self { shared, slots, writer, save_at: None, sync_at: None, retain_at: Instant::now(), spares: 0 }
     }
 
     /// Works until it is told to stop.
@@ -151,12 +153,16 @@ impl Keeper {
         Ok(())
     }
 
-    fn make_spare(&self, dir: &Path, slot: &Mutex<Option<Spare>>) -> io::Result<()> {
+    fn make_spare(&mut self, dir: &Path, slot: &Mutex<Option<Spare>>) -> io::Result<()> {
         let size = self.shared.options.segment_bytes;
-        if !self.can_spare(size)? {
+        let has_one = slot.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        if has_one || !self.can_spare(size)? {
             return Ok(());
         }
-        let path = dir.join("next.tmp");
+        // INVARIANT: a name of its own, or this could open the file that the writer
+        // is just renaming.
+        self.spares += 1;
+        let path = dir.join(format!("{}.tmp", self.spares));
         let file = self.shared.disk.open(&path, Mode::Create)?;
         allocate(&*file, 0, size)?;
         file.sync_data()?;

@@ -220,12 +220,18 @@ impl Tail {
     ) -> Result<(Arc<dyn DiskFile>, u64), Failure> {
         let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.spare_wanted = false;
-        if let Some(spare) = spare {
-            let renamed = disk.rename(&spare.path, path);
-            renamed.map_err(|error| refusal("rename a segment", &error))?;
-            return Ok((spare.file, spare.size));
+        match spare {
+            Some(spare) => spare.name(disk, path),
+            None => create(disk, path, segment_bytes),
         }
-        create(disk, path, segment_bytes)
+    }
+}
+
+impl Spare {
+    /// Gives the file its name, with which it becomes the lane's last segment.
+    fn name(self, disk: &dyn Disk, path: &Path) -> Result<(Arc<dyn DiskFile>, u64), Failure> {
+        disk.rename(&self.path, path).map_err(|error| refusal("name a segment", &error))?;
+        Ok((self.file, self.size))
     }
 }
 
@@ -236,14 +242,16 @@ pub(crate) fn create(
     segment_bytes: u64,
 ) -> Result<(Arc<dyn DiskFile>, u64), Failure> {
     let size = FIRST_STEP.min(segment_bytes);
-    let made = disk.open(path, Mode::Create).and_then(|file| {
+    // INVARIANT: a segment gets its name only when nothing can refuse it any more.
+    // One that was made and removed again could come back in a crash, as an empty
+    // last segment in front of records that went to the one before.
+    let unnamed = path.with_file_name("new.tmp");
+    let made = disk.open(&unnamed, Mode::Create).and_then(|file| {
         allocate(&*file, 0, size)?;
-        Ok((file, size))
+        Ok(file)
     });
-    made.map_err(|error| {
-        let _ = disk.remove(path);
-        refusal("make a segment", &error)
-    })
+    let file = made.map_err(|error| refusal("make a segment", &error))?;
+    Spare { file, path: unnamed, size }.name(disk, path)
 }
 
 /// Reserves a range. A file system that cannot reserve grows files as they are
