@@ -7,11 +7,13 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use hook_core::ports::{ClaimError, Reservation};
+use hook_core::ports::Reservation;
 use hook_event::EventId;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension};
 use sha2::{Digest, Sha256};
+
+use crate::LedgerError;
 
 /// Kept claims that may wait for their row. Beyond it senders are told to come back:
 /// memory stays bounded, and no duplicate slips through while the follower is stuck.
@@ -53,9 +55,9 @@ impl Claimed {
         }
     }
 
-    pub(crate) fn reserve(&mut self, key: &str, now: Timestamp) -> Result<Reservation, ClaimError> {
+    pub(crate) fn reserve(&mut self, key: &str, now: Timestamp) -> Result<Reservation, LedgerError> {
         if !self.caught_up {
-            return Err(ClaimError("it has not caught up with the log yet".into()));
+            return Err(LedgerError::Behind("it has not caught up with the log yet".into()));
         }
         let key = hash(key);
         let oldest = now.as_millisecond().saturating_sub(self.ttl_ms);
@@ -65,9 +67,9 @@ impl Claimed {
             Some(Held::Kept { .. }) | None => {}
         }
         if self.waiting >= self.most_waiting {
-            return Err(ClaimError(format!("{} claims wait to be written", self.waiting)));
+            return Err(LedgerError::Behind(format!("{} claims wait to be written", self.waiting)));
         }
-        if let Some(id) = self.stored(&key, oldest).map_err(|error| ClaimError(error.to_string()))? {
+        if let Some(id) = self.stored(&key, oldest)? {
             return Ok(Reservation::Duplicate(id));
         }
         self.put(key, Held::Reserved);

@@ -22,6 +22,9 @@ pub enum LedgerError {
     /// A mark could not be appended to the log.
     #[error("the ledger cannot write to the log: {0}")]
     Append(#[from] AppendError),
+    /// It does not know enough of the log to judge.
+    #[error("{0}")]
+    Behind(String),
     /// The file was damaged and is being built again.
     #[error("the ledger's file was damaged and moved aside; it is being built again from the log")]
     Rebuilding,

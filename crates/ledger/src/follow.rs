@@ -112,9 +112,10 @@ impl Ledger {
         self.catch_up(log, |_| {}).await?;
         let mut pruning = Pruning { next: Instant::now() + PRUNE_EVERY, left: None };
         loop {
-            let entries = match tokio::time::timeout(pruning.patience(), subscription.next(BATCH)).await {
-                Ok(entries) => entries?,
-                Err(_nothing_new) => Vec::new(),
+            let next = tokio::time::timeout(pruning.patience(), subscription.next(BATCH));
+            let entries = tokio::select! {
+                entries = next => entries.unwrap_or_else(|_nothing_new| Ok(Vec::new()))?,
+                () = self.begun_anew() => return Err(LedgerError::Rebuilding),
             };
             let full = entries.len() == BATCH;
             let ends = last_positions(&entries);

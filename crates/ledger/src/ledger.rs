@@ -12,7 +12,7 @@ use hook_core::ports::{ClaimError, Claims, Reservation};
 use hook_event::{Clock, EventId};
 use hook_log::{Log, Topic};
 use jiff::Timestamp;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use crate::{
     LedgerError, Progress, Reader,
@@ -54,6 +54,7 @@ impl Ledger {
             claimed: Mutex::new(Claimed::new(store::open_for_queries(&path)?, options.dedup_ttl)),
             queries: Arc::clone(&reader.0),
             cursors: Mutex::new(load_cursors(&connection)?),
+            begun_anew: Notify::new(),
         });
         let writer = Writer {
             path: path.clone(),
@@ -91,6 +92,10 @@ impl Ledger {
         lock(&self.shared.claimed)
     }
 
+    pub(crate) async fn begun_anew(&self) {
+        self.shared.begun_anew.notified().await;
+    }
+
     pub(crate) fn cursors(&self) -> Cursors {
         lock(&self.shared.cursors).clone()
     }
@@ -118,7 +123,14 @@ impl Deref for Ledger {
 
 impl Claims for Ledger {
     fn reserve(&self, key: &str, _id: EventId, now: Timestamp) -> Result<Reservation, ClaimError> {
-        self.claimed().reserve(key, now)
+        let mut claimed = self.claimed();
+        claimed.reserve(key, now).map_err(|error| {
+            // The writer may never look at the page that is broken, so it has to be told.
+            if let (true, Some(jobs)) = (error.is_damage(), &self.jobs) {
+                let _ = jobs.send(Job::Replace(claimed.generation()));
+            }
+            ClaimError(error.to_string())
+        })
     }
 
     fn keep(&self, key: &str, id: EventId, at: Timestamp) {

@@ -13,7 +13,7 @@ use std::{
 use hook_event::Clock;
 use hook_log::{Entry, Topic, TopicInfo};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use crate::{
     LedgerError,
@@ -33,6 +33,8 @@ pub(crate) struct Shared {
     pub(crate) claimed: Mutex<Claimed>,
     pub(crate) queries: Arc<Mutex<Connection>>,
     pub(crate) cursors: Mutex<Cursors>,
+    /// Wakes the follower when rows are gone that only it can bring back.
+    pub(crate) begun_anew: Notify,
 }
 
 /// What the thread is asked to do. `done` hears how it went.
@@ -44,6 +46,8 @@ pub(crate) enum Job {
     Prune(Vec<TopicInfo>, Done<usize>),
     /// Remove everything: the rows belong to another log.
     Clear(Done<()>),
+    /// Put the file aside, unless it is another one by now: a reader found it damaged.
+    Replace(u64),
 }
 
 type Done<T> = oneshot::Sender<Result<T, LedgerError>>;
@@ -66,6 +70,7 @@ impl Writer {
                     self.answer(done, |writer| writer.index(generation, &entries));
                 }
                 Job::Prune(topics, done) => self.answer(done, |writer| writer.prune(&topics)),
+                Job::Replace(generation) => self.replace_damaged(generation),
                 Job::Clear(done) => self.answer(done, Self::clear),
             }
         }
@@ -139,6 +144,16 @@ impl Writer {
         store::clear(&mut self.connection)?;
         lock(&self.shared.cursors).clear();
         Ok(())
+    }
+
+    fn replace_damaged(&mut self, generation: u64) {
+        if generation != lock(&self.shared.claimed).generation() {
+            return;
+        }
+        match self.replace() {
+            Ok(()) => self.shared.begun_anew.notify_one(),
+            Err(error) => tracing::error!(%error, "the ledger's damaged file could not be replaced"),
+        }
     }
 
     /// Opens a new file in place of the damaged one.

@@ -1,11 +1,13 @@
 //! The file may be lost, broken, old, or about another log: the log makes it again.
 
+use std::sync::Arc;
+
 use hook_core::ports::{Claims, Reservation};
 use hook_event::{Entropy, EventId};
 use hook_ledger::Ledger;
 use hook_log::MemoryLog;
 
-use crate::fixture::{Fixture, event, now, options};
+use crate::fixture::{Fixture, event, follow_until, now, options};
 
 /// Breaks the file with `damage` while nothing runs, and expects the next start to know everything.
 async fn check(name: &str, moved_aside: bool, damage: impl FnOnce(&std::path::Path)) {
@@ -55,10 +57,7 @@ async fn a_file_that_breaks_while_it_is_used_is_made_again() {
     }
     drop(fixture.start().await);
     let ledger = fixture.start().await;
-    let mut bytes = std::fs::read(fixture.path()).unwrap();
-    bytes[4096..].fill(0x5a);
-    let file = std::fs::OpenOptions::new().write(true).open(fixture.path()).unwrap();
-    std::os::unix::fs::FileExt::write_all_at(&file, &bytes, 0).unwrap();
+    break_in_place(&fixture);
 
     fixture.store(&event("late", "push", 1)).await;
     // Both readers begin anew, whichever of them met the damage.
@@ -70,6 +69,30 @@ async fn a_file_that_breaks_while_it_is_used_is_made_again() {
     assert_eq!(again, Reservation::Duplicate(events[7].id));
     assert_eq!(ledger.totals().unwrap().events, 3001);
     assert!(fixture.path().with_extension("sqlite.damaged").exists());
+}
+
+#[tokio::test]
+async fn damage_that_only_a_look_up_meets_is_repaired_too() {
+    let fixture = Fixture::new();
+    let events: Vec<_> = (0..3000).map(|n| event(&format!("d{n}"), "push", 1)).collect();
+    for event in &events {
+        fixture.store(event).await;
+    }
+    drop(fixture.start().await);
+    let ledger = Arc::new(fixture.start().await);
+    break_in_place(&fixture);
+    let reserve = |ledger: &Ledger| ledger.reserve("github:d7", EventId::new(now(), Entropy::SYSTEM), now());
+    assert!(reserve(&ledger).is_err());
+    follow_until(&ledger, &fixture.shared_log(), async |ledger: &Ledger| reserve(ledger).is_ok()).await;
+    assert_eq!(reserve(&ledger).unwrap(), Reservation::Duplicate(events[7].id));
+}
+
+/// Overwrites all but the header under the hands of whoever has the file open.
+fn break_in_place(fixture: &Fixture) {
+    let mut bytes = std::fs::read(fixture.path()).unwrap();
+    bytes[4096..].fill(0x5a);
+    let file = std::fs::OpenOptions::new().write(true).open(fixture.path()).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, &bytes, 0).unwrap();
 }
 
 #[tokio::test]
