@@ -154,6 +154,24 @@ impl Judged {
     }
 }
 
+/// Shows an egress every answer of [`JUDGEMENTS`] and says which of them it judges
+/// otherwise than the table, or `except`, has it. `attempt` makes one attempt at a
+/// destination that answers the given status.
+pub async fn misjudged<F>(except: &[(u16, Judged)], attempt: impl Fn(u16) -> F) -> Vec<String>
+where
+    F: Future<Output = Result<Delivered, DeliverError>>,
+{
+    let mut wrong = Vec::new();
+    for &(status, usual) in JUDGEMENTS {
+        let expected = except.iter().find(|(other, _)| *other == status).map_or(usual, |(_, judged)| *judged);
+        let judged = Judged::of(&attempt(status).await);
+        if judged != expected {
+            wrong.push(format!("{status} is judged {judged:?} instead of {expected:?}"));
+        }
+    }
+    wrong
+}
+
 /// An event whose id, time and source follow from `n`.
 pub fn event(n: u64, event_type: &str, payload: &'static [u8]) -> Event {
     let mut id = [0; 16];

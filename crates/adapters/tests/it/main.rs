@@ -11,6 +11,8 @@ mod ingress_limits;
 #[cfg(test)]
 mod ingress_tls;
 #[cfg(test)]
+mod judgements;
+#[cfg(test)]
 mod openclaw;
 #[cfg(test)]
 mod support;
