@@ -9,6 +9,8 @@ mod client;
 mod clock;
 mod command;
 mod contract;
+#[cfg(test)]
+mod docs;
 mod env;
 mod fault;
 mod output;

@@ -1,0 +1,75 @@
+//! The user's pages, held against the program.
+
+use std::collections::BTreeSet;
+
+use hook_core::{contract, source::PRESETS};
+use serde_json::Value;
+
+use crate::contract::DRIVERS;
+
+const PAGES: &[&str] = &[
+    include_str!("../../../docs/contract.md"),
+    include_str!("../../../docs/drivers.md"),
+    include_str!("../../../docs/sources.md"),
+];
+
+/// Every property name of a schema, however deep.
+fn keys(schema: &Value, found: &mut BTreeSet<String>) {
+    match schema {
+        Value::Object(fields) => {
+            if let Some(Value::Object(properties)) = fields.get("properties") {
+                found.extend(properties.keys().cloned());
+            }
+            fields.values().for_each(|value| keys(value, found));
+        }
+        Value::Array(items) => items.iter().for_each(|item| keys(item, found)),
+        _ => {}
+    }
+}
+
+/// Whether a page writes it as code, alone or as part of a section's name.
+fn is_documented(name: &str) -> bool {
+    let spellings = [format!("`{name}`"), format!("[{name}"), format!(".{name}]"), format!("{name} = ")];
+    PAGES.iter().any(|page| spellings.iter().any(|spelling| page.contains(spelling)))
+}
+
+#[test]
+fn every_key_of_the_contract_is_documented() {
+    let mut found = BTreeSet::new();
+    keys(&contract::schema(&DRIVERS), &mut found);
+    assert!(found.len() > 80, "the schema has lost its keys");
+    let missing: Vec<_> = found.iter().filter(|name| !is_documented(name)).collect();
+    assert!(missing.is_empty(), "write these into docs/: {missing:?}");
+}
+
+#[test]
+fn every_preset_is_documented() {
+    for preset in PRESETS {
+        assert!(is_documented(preset.name), "{}", preset.name);
+    }
+}
+
+#[test]
+fn every_contract_of_the_pages_is_valid() {
+    let pages = PAGES.iter().copied().chain([include_str!("../../../README.md")]);
+    let mut checked = 0;
+    for text in pages.flat_map(|page| page.split("```toml contract\n").skip(1)) {
+        let text = text.split("```").next().unwrap_or_default();
+        if let Err(report) = contract::load("page", text, &contract::Options::default(), &DRIVERS) {
+            panic!("{}", report.render(false));
+        }
+        checked += 1;
+    }
+    assert!(checked > 0);
+}
+
+#[test]
+fn every_source_of_the_pages_is_valid() {
+    let base = contract::DEFAULT;
+    for text in include_str!("../../../docs/sources.md").split("```toml\n").skip(1) {
+        let text = format!("{base}\n{}", text.split("```").next().unwrap_or_default());
+        if let Err(report) = contract::load("page", &text, &contract::Options::default(), &DRIVERS) {
+            panic!("{}", report.render(false));
+        }
+    }
+}
