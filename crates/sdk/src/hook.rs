@@ -18,6 +18,11 @@ pub trait Hook: Send + Sync {
     /// The name under which its part is recorded.
     fn name(&self) -> &str;
 
+    /// How it is configured, for a person. Holds no secret.
+    fn settings(&self) -> String {
+        String::new()
+    }
+
     /// Where it wants to be asked.
     fn points(&self) -> &[Point];
 

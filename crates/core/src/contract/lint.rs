@@ -9,6 +9,9 @@ pub(super) fn lint(contract: &Contract, plan: &Plan, report: &mut Report) {
     unwritten_topics(contract, plan, report);
     unrouted_destinations(contract, plan, report);
     unused(contract, report);
+    absent_drivers(contract, report);
+    odd_globs(contract, report);
+    reserved_topics(contract, plan, report);
     if plan.ingress.is_empty() {
         let finding =
             report.lint("no_input", 0..0, format!("the profile `{}` takes nothing in", plan.profile));
@@ -101,6 +104,52 @@ fn unused(contract: &Contract, report: &mut Report) {
     for (kind, id) in adapters.map(|id| ("adapter", id)).chain(routes.map(|id| ("route", id))) {
         if !listed(id.get_ref()) {
             report.warning("unused", id.span(), format!("no profile lists the {kind} `{}`", id.get_ref()));
+        }
+    }
+}
+
+/// Inactive adapters whose driver this build does not have. (Active ones are errors.)
+fn absent_drivers(contract: &Contract, report: &mut Report) {
+    let ingress = contract.ingress.iter().filter(|adapter| adapter.driver.is_none());
+    let egress = contract.egress.iter().filter(|adapter| adapter.driver.is_none());
+    let drivers = ingress.map(|adapter| &adapter.common.driver);
+    for driver in drivers.chain(egress.map(|adapter| &adapter.common.driver)) {
+        let title = format!("this version does not have the driver `{}`", driver.get_ref());
+        report
+            .warning("absent_driver", driver.span(), title)
+            .help("tolerated while no running profile lists it");
+    }
+}
+
+/// Globs that nothing can fit, most often written for another kind of glob.
+fn odd_globs(contract: &Contract, report: &mut Report) {
+    let serve =
+        contract.serve_routes.iter().flat_map(|route| [&route.source_match, &route.event_type_pattern]);
+    let smash = contract.smash_routes.iter();
+    let smash =
+        smash.flat_map(|route| std::iter::once(&route.source_topic_pattern).chain(&route.event_filters));
+    for glob in serve.chain(smash) {
+        let text = glob.get_ref();
+        if text.is_empty() || text.contains(|c: char| c.is_whitespace() || "[]{}!|".contains(c)) {
+            let title = format!("nothing fits the glob `{text}`");
+            report
+                .lint("bad_glob", glob.span(), title)
+                .help("`*` stands for any characters, `?` for one; nothing else is special");
+        }
+    }
+}
+
+/// Topics that hold no events: dead letters, and what hook notes for itself.
+fn reserved_topics(contract: &Contract, plan: &Plan, report: &mut Report) {
+    let dead_letters = plan.log.dead_letters.as_str();
+    let written = contract.serve_routes.iter().map(|route| &route.target_topic);
+    for topic in written.chain(contract.smash_routes.iter().map(|route| &route.source_topic_pattern)) {
+        let name = topic.get_ref();
+        if name == dead_letters || name.starts_with("hook.") {
+            let title = format!("the topic `{name}` belongs to hook itself");
+            report.error("reserved_topic", topic.span(), title).help(
+                "events live in topics such as `webhooks.core`; dead letters are delivered again by `hook dlq replay`",
+            );
         }
     }
 }

@@ -5,6 +5,7 @@
 //! for what runs and is not what was meant. No stage does any I/O, so a contract
 //! can be checked anywhere, offline, exactly as it will run.
 
+mod addresses;
 mod lint;
 mod parse;
 mod quantity;
@@ -64,6 +65,7 @@ pub fn load(path: &str, text: &str, options: &Options, drivers: &Drivers) -> Res
     let plan = resolve::resolve(&contract, options, drivers, &mut report);
     if let Some(plan) = plan.as_ref().filter(|_| !report.has_errors()) {
         lint::lint(&contract, plan, &mut report);
+        addresses::lint(&contract, plan, &mut report);
         if options.force || plan.validation_mode == ValidationMode::Debug {
             report.relax();
         }

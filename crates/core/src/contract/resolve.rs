@@ -180,7 +180,7 @@ fn serve_routes(contract: &Contract, report: &mut Report) -> Vec<ServeRoute> {
         routes.push(ServeRoute {
             id: written.id.get_ref().clone(),
             source_match: Glob::new(written.source_match.get_ref()),
-            event_type_pattern: Glob::new(&written.event_type_pattern),
+            event_type_pattern: Glob::new(written.event_type_pattern.get_ref()),
             target_topic: topic.clone(),
         });
     }
@@ -195,7 +195,7 @@ fn smash_routes<'a>(contract: &'a Contract, report: &mut Report) -> Vec<(SmashRo
         let route = SmashRoute {
             id: written.id.get_ref().clone(),
             topics: Glob::new(written.source_topic_pattern.get_ref()),
-            event_filters: written.event_filters.iter().map(|glob| Glob::new(glob)).collect(),
+            event_filters: written.event_filters.iter().map(|glob| Glob::new(glob.get_ref())).collect(),
             when,
             required: true,
         };
@@ -464,6 +464,10 @@ fn transports(contract: &Contract, report: &mut Report) -> BTreeMap<String, serd
                 continue;
             }
         };
+        for key in foreign_keys(transport) {
+            let title = format!("the key `{key}` has no use with the transport driver `{driver}`");
+            report.error("unknown_key", transport.driver.span(), title);
+        }
         for (key, _) in needs.into_iter().filter(|(_, written)| !written) {
             let title = format!("the transport `{name}` needs the key `{key}`");
             report.error("missing_key", transport.driver.span(), title);
@@ -473,6 +477,22 @@ fn transports(contract: &Contract, report: &mut Report) -> BTreeMap<String, serd
         Some((name.clone(), serde_json::to_value(transport).ok()?))
     };
     contract.transports.iter().filter_map(written).collect()
+}
+
+/// The keys that are written and that the transport's driver does not read.
+fn foreign_keys(transport: &w::Transport) -> impl Iterator<Item = &'static str> {
+    let http = [
+        ("url", transport.url.is_some()),
+        ("auth_mode", transport.auth_mode.is_some()),
+        ("token_env", transport.token_env.is_some()),
+    ];
+    let stdio = [
+        ("command", transport.command.is_some()),
+        ("args", !transport.args.is_empty()),
+        ("env", !transport.env.is_empty()),
+    ];
+    let foreign = if transport.driver.get_ref() == "http_sse" { stdio } else { http };
+    foreign.into_iter().filter(|(_, written)| *written).map(|(key, _)| key)
 }
 
 fn active<'a, C, D>(

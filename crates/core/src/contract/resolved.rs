@@ -1,5 +1,8 @@
 //! The plan as JSON: all defaults filled in, secrets by name only.
 
+use std::sync::Arc;
+
+use hook_sdk::Hook;
 use serde_json::{Value, json};
 
 use crate::plan::{DeliveryPolicy, DestinationPlan, Plan, Retention, SmashRoute, SourcePlan, StartFrom};
@@ -28,7 +31,7 @@ pub fn resolved(plan: &Plan) -> Value {
                 "id": adapter.id,
                 "driver": adapter.driver,
                 "config": format!("{:?}", adapter.config),
-                "plugins": adapter.plugins.iter().map(|hook| hook.name()).collect::<Vec<_>>(),
+                "plugins": plugins(&adapter.plugins),
             })).collect::<Vec<_>>(),
             "routes": plan.serve_routes.iter().map(|route| json!({
                 "id": route.id,
@@ -58,10 +61,14 @@ fn destination(plan: &DestinationPlan) -> Value {
         "driver": plan.driver,
         "endpoint": plan.config.endpoint(),
         "config": format!("{:?}", plan.config),
-        "plugins": plan.plugins.iter().map(|hook| hook.name()).collect::<Vec<_>>(),
+        "plugins": plugins(&plan.plugins),
         "policy": policy(&plan.policy),
         "routes": plan.routes.iter().map(route).collect::<Vec<_>>(),
     })
+}
+
+fn plugins(hooks: &[Arc<dyn Hook>]) -> Vec<Value> {
+    hooks.iter().map(|hook| json!({ "driver": hook.name(), "config": hook.settings() })).collect()
 }
 
 fn route(route: &SmashRoute) -> Value {

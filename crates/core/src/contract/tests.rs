@@ -245,6 +245,21 @@ fn one_finding_at_its_place() {
             "26:3 later_section: this version does not read the section `hooks` yet",
         ),
         (
+            "source_match = \"*\"",
+            "source_match = \"{github,linear}\"",
+            "22:16 bad_glob: nothing fits the glob `{github,linear}` (`*` stands for any characters, `?` for one; nothing else is special)",
+        ),
+        (
+            "target_topic = \"webhooks.core\"",
+            "target_topic = \"hook.deliveries\"",
+            "24:16 reserved_topic: the topic `hook.deliveries` belongs to hook itself (events live in topics such as `webhooks.core`; dead letters are delivered again by `hook dlq replay`)",
+        ),
+        (
+            "[profiles.default-openclaw]",
+            "[transports.mcp]\ndriver = \"http_sse\"\nurl = \"https://a.b\"\nauth_mode = \"none\"\ncommand = \"x\"\n[profiles.default-openclaw]",
+            "42:10 unknown_key: the key `command` has no use with the transport driver `http_sse`",
+        ),
+        (
             "id = \"core-to-openclaw\"",
             "id = \"all-to-core\"",
             "37:6 duplicate_id: there is a second route called `all-to-core`",
@@ -303,6 +318,8 @@ fn lints_stop_in_strict_mode_and_warn_in_debug_mode_or_by_force() {
 fn a_driver_that_this_build_lacks_is_tolerated_while_it_is_inactive() {
     let extra = "[[smash.egress_adapters]]\nid = \"later\"\ndriver = \"kafka_output\"\ntopic = \"x\"\nkey_mode = \"none\"\n\n[[smash.routes]]";
     let text = SEED.replace("[[smash.routes]]", extra);
+    let got = findings(&text, &Options::default());
+    assert!(got.iter().any(|finding| finding.starts_with("38:10 absent_driver")), "{got:#?}");
     assert!(load("c", &text, &Options::default(), &DRIVERS).is_ok());
 }
 

@@ -120,7 +120,8 @@ pub(super) struct ServeRoute {
     #[schemars(with = "String")]
     pub(super) source_match: Text,
     /// A glob on the event's type.
-    pub(super) event_type_pattern: String,
+    #[schemars(with = "String")]
+    pub(super) event_type_pattern: Text,
     /// Where the event is stored; `{source}` stands for the source.
     #[schemars(with = "String")]
     pub(super) target_topic: Text,
@@ -143,7 +144,8 @@ pub(super) struct SmashRoute {
     pub(super) source_topic_pattern: Text,
     /// Globs on the event's type, any of; all events unless written.
     #[serde(default)]
-    pub(super) event_filters: Vec<String>,
+    #[schemars(with = "Vec<String>")]
+    pub(super) event_filters: Vec<Text>,
     /// A MiniJinja expression that must hold: `not payload.pull_request.draft`.
     #[schemars(with = "Option<String>")]
     pub(super) when: Option<Text>,

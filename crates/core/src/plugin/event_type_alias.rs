@@ -59,6 +59,10 @@ impl Hook for Config {
         DRIVER.name
     }
 
+    fn settings(&self) -> String {
+        format!("{self:?}")
+    }
+
     fn points(&self) -> &[Point] {
         BOTH_SIDES
     }
