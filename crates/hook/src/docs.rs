@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use clap::{CommandFactory, Parser};
 use hook_core::{contract, source::PRESETS};
 use serde_json::Value;
 
-use crate::contract::DRIVERS;
+use crate::{cli::Cli, contract::DRIVERS};
 
 const PAGES: &[&str] = &[
     include_str!("../../../docs/contract.md"),
@@ -71,5 +72,40 @@ fn every_source_of_the_pages_is_valid() {
         if let Err(report) = contract::load("page", &text, &contract::Options::default(), &DRIVERS) {
             panic!("{}", report.render(false));
         }
+    }
+}
+
+/// The commands of every `sh` block, a comment's text taken off.
+fn commands() -> Vec<String> {
+    let operating = include_str!("../../../docs/operating.md");
+    let pages = PAGES.iter().copied().chain([include_str!("../../../README.md"), operating]);
+    let blocks = pages.flat_map(|page| page.split("```sh\n").skip(1));
+    let lines = blocks.flat_map(|block| block.split("```").next().unwrap_or_default().lines());
+    let bare = lines.map(|line| line.split(" #").next().unwrap_or_default().trim().to_owned());
+    bare.filter(|line| line.starts_with("hook ")).collect()
+}
+
+#[test]
+fn every_command_of_the_pages_is_one() {
+    let commands = commands();
+    assert!(commands.len() > 10, "the pages have lost their commands");
+    for command in commands {
+        if let Err(error) = Cli::try_parse_from(command.split_whitespace()) {
+            panic!("{command}: {error}");
+        }
+    }
+}
+
+#[test]
+fn every_command_has_a_page_that_shows_it() {
+    let shown: Vec<String> = commands();
+    let pages = include_str!("../../../README.md").to_owned()
+        + include_str!("../../../docs/operating.md")
+        + PAGES[0]
+        + PAGES[1];
+    for command in Cli::command().get_subcommands() {
+        let name = command.get_name();
+        let as_code = pages.contains(&format!("`hook {name}")) || pages.contains(&format!("-- {name}"));
+        assert!(as_code || shown.iter().any(|line| line.contains(name)), "no page shows `hook {name}`");
     }
 }
