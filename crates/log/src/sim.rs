@@ -6,72 +6,21 @@
 //! write and goes on showing it, as Linux does. All by a seed. Deliberately
 //! absent: time, and damage to what was synced (see [`SimDisk::flip`]).
 
+mod state;
+
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use self::state::{FileOp, Inode, NameOp, Names, State};
 use crate::embedded::disk::{Disk, DiskFile, Listed, Lock, Mode};
-
-/// What a crash keeps or loses as one.
-const SECTOR: usize = 512;
 
 /// A disk that forgets. Clones are the same disk.
 #[derive(Clone)]
 pub struct SimDisk(Arc<Mutex<State>>);
-
-struct State {
-    random: u64,
-    /// Counts restarts; files opened before the last one are dead.
-    boot: u64,
-    files: BTreeMap<u64, Inode>,
-    next_file: u64,
-    names: Names,
-    durable_names: Names,
-    pending_names: Vec<NameOp>,
-    locks: BTreeMap<PathBuf, String>,
-    capacity: u64,
-    reserves: bool,
-    failing_syncs: u32,
-}
-
-#[derive(Clone, Default)]
-struct Names {
-    files: BTreeMap<PathBuf, u64>,
-    dirs: BTreeSet<PathBuf>,
-}
-
-#[derive(Clone, Default)]
-struct Inode {
-    shown: Vec<u8>,
-    durable: Vec<u8>,
-    pending: Vec<FileOp>,
-}
-
-#[derive(Clone)]
-enum FileOp {
-    Write(u64, Vec<u8>),
-    Len(u64),
-}
-
-#[derive(Clone)]
-enum NameOp {
-    Dir(PathBuf),
-    Create(PathBuf, u64),
-    Rename(PathBuf, PathBuf),
-    Remove(PathBuf),
-}
-
-/// How much of what was not synced a crash keeps.
-#[derive(Clone, Copy)]
-enum Keep {
-    Nothing,
-    Everything,
-    First(usize),
-    Some,
-}
 
 impl SimDisk {
     /// An empty disk without limit.
@@ -162,169 +111,6 @@ impl SimDisk {
         }
         state.names.files.insert(path.to_owned(), id);
         state.durable_names.files.insert(path.to_owned(), id);
-    }
-}
-
-impl State {
-    /// The next number of a small generator (splitmix64).
-    fn next_random(&mut self) -> u64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.random;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        usize::try_from(self.next_random() % limit.max(1) as u64).unwrap_or(0)
-    }
-
-    fn keep(&mut self, pending: usize) -> Keep {
-        match self.below(4) {
-            0 => Keep::Nothing,
-            1 => Keep::Everything,
-            2 => Keep::First(self.below(pending + 1)),
-            _ => Keep::Some,
-        }
-    }
-
-    fn file_at(&mut self, path: &Path) -> Option<&mut Inode> {
-        let id = self.names.files.get(path)?;
-        self.files.get_mut(id)
-    }
-
-    fn used(&self) -> u64 {
-        self.names.files.values().map(|id| self.files[id].shown.len() as u64).sum()
-    }
-
-    fn free(&self) -> u64 {
-        self.capacity.saturating_sub(self.used())
-    }
-
-    fn reboot(&mut self) {
-        self.boot += 1;
-        self.locks.clear();
-        self.failing_syncs = 0;
-    }
-
-    fn crash(&mut self) {
-        self.reboot();
-        for id in self.files.keys().copied().collect::<Vec<_>>() {
-            self.lose(id);
-            if let Some(file) = self.files.get_mut(&id) {
-                file.shown = file.durable.clone();
-            }
-        }
-        let pending = std::mem::take(&mut self.pending_names);
-        let keep = self.keep(pending.len());
-        for (number, op) in pending.into_iter().enumerate() {
-            if self.is_kept(keep, number) {
-                self.durable_names.apply(&op);
-            }
-        }
-        self.durable_names.drop_orphans();
-        self.names = self.durable_names.clone();
-    }
-
-    fn is_kept(&mut self, keep: Keep, number: usize) -> bool {
-        match keep {
-            Keep::Nothing => false,
-            Keep::Everything => true,
-            Keep::First(count) => number < count,
-            Keep::Some => self.below(2) == 0,
-        }
-    }
-
-    /// Makes some of a file's pending writes durable and forgets the others.
-    fn lose(&mut self, id: u64) {
-        let Some(file) = self.files.get_mut(&id) else { return };
-        let (mut durable, pending) = (std::mem::take(&mut file.durable), std::mem::take(&mut file.pending));
-        let keep = self.keep(pending.len());
-        for (number, op) in pending.iter().enumerate() {
-            match op {
-                FileOp::Write(at, bytes) if matches!(keep, Keep::Some) => {
-                    for (sector, at) in sectors(*at, bytes) {
-                        if self.below(2) == 0 {
-                            write(&mut durable, sector, at);
-                        }
-                    }
-                }
-                op if self.is_kept(keep, number) => op.apply(&mut durable),
-                _ => {}
-            }
-        }
-        if let Some(file) = self.files.get_mut(&id) {
-            file.durable = durable;
-        }
-    }
-
-    /// Whether this sync is one that fails.
-    fn sync_fails(&mut self) -> bool {
-        let fails = self.failing_syncs > 0;
-        self.failing_syncs = self.failing_syncs.saturating_sub(1);
-        fails
-    }
-}
-
-/// A write, cut where sectors begin.
-fn sectors(at: u64, bytes: &[u8]) -> impl Iterator<Item = (&[u8], u64)> {
-    let offset = usize::try_from(at).unwrap_or(usize::MAX);
-    let first = (SECTOR - offset % SECTOR).min(bytes.len());
-    let (head, rest) = bytes.split_at(first);
-    let rest = rest.chunks(SECTOR).enumerate();
-    let rest = rest.map(move |(number, sector)| (sector, at + (first + number * SECTOR) as u64));
-    [(head, at)].into_iter().chain(rest)
-}
-
-fn write(bytes: &mut Vec<u8>, new: &[u8], at: u64) {
-    let at = usize::try_from(at).unwrap_or(usize::MAX);
-    if bytes.len() < at + new.len() {
-        bytes.resize(at + new.len(), 0);
-    }
-    bytes[at..at + new.len()].copy_from_slice(new);
-}
-
-impl FileOp {
-    fn apply(&self, bytes: &mut Vec<u8>) {
-        match self {
-            Self::Write(at, new) => write(bytes, new, *at),
-            Self::Len(len) => bytes.resize(usize::try_from(*len).unwrap_or(usize::MAX), 0),
-        }
-    }
-}
-
-impl NameOp {
-    fn dir(&self) -> &Path {
-        let (Self::Dir(path) | Self::Create(path, _) | Self::Rename(_, path) | Self::Remove(path)) = self;
-        path.parent().unwrap_or(path)
-    }
-}
-
-impl Names {
-    fn apply(&mut self, op: &NameOp) {
-        match op {
-            NameOp::Dir(path) => drop(self.dirs.insert(path.clone())),
-            NameOp::Create(path, id) => drop(self.files.insert(path.clone(), *id)),
-            NameOp::Remove(path) => drop(self.files.remove(path)),
-            NameOp::Rename(from, to) => {
-                if let Some(id) = self.files.remove(from) {
-                    self.files.insert(to.clone(), id);
-                }
-            }
-        }
-    }
-
-    /// Files go with a directory that was lost.
-    fn drop_orphans(&mut self) {
-        let dirs = &self.dirs;
-        self.files.retain(|path, _| path.parent().is_none_or(|parent| dirs.contains(parent)));
-    }
-}
-
-impl State {
-    fn change_names(&mut self, op: NameOp) {
-        self.names.apply(&op);
-        self.pending_names.push(op);
     }
 }
 
