@@ -14,6 +14,7 @@ mod report;
 mod resolve;
 mod resolved;
 mod schema;
+mod sections;
 #[cfg(test)]
 mod tests;
 mod written;
