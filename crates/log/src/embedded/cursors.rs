@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{groups::Groups, port::Topic};
 
+const NAMES: [&str; 2] = ["cursors.a", "cursors.b"];
 const MAGIC: [u8; 8] = *b"HOOKCUR1";
 const FIXED: usize = 24;
 const MAX_SLOT: u64 = 256 << 20;
@@ -41,9 +42,12 @@ impl Slots {
     pub(crate) fn open(disk: &dyn Disk, dir: &Path) -> io::Result<(Self, Saved)> {
         let open = |name: &str| disk.open(&dir.join(name), Mode::Create);
         let (newest, saved, sequence) = newest(disk, dir)?;
-        let files = [open("cursors.a")?, open("cursors.b")?];
+        let files = [open(NAMES[0])?, open(NAMES[1])?];
         disk.sync_dir(dir)?;
-        // What was read may be in the machine's memory only.
+        // What was read may be in the machine's memory only, and after a failed sync
+        // it stays there unless it is written again.
+        let bytes = read_small(disk, &dir.join(NAMES[newest]), MAX_SLOT)?.unwrap_or_default();
+        write_full(&*files[newest], &bytes, 0)?;
         files[newest].sync_data()?;
         Ok((Self { files, current: 1 - newest, sequence }, saved))
     }
@@ -65,7 +69,7 @@ impl Slots {
 /// The newest sound slot, read only: its number, what it holds, its sequence.
 pub(crate) fn newest(disk: &dyn Disk, dir: &Path) -> io::Result<(usize, Saved, u64)> {
     let mut best = (0, Saved::default(), 0);
-    for (slot, name) in ["cursors.a", "cursors.b"].into_iter().enumerate() {
+    for (slot, name) in NAMES.into_iter().enumerate() {
         let bytes = read_small(disk, &dir.join(name), MAX_SLOT)?.unwrap_or_default();
         if let Some((saved, sequence)) = decode(&bytes).filter(|(_, sequence)| *sequence > best.2) {
             best = (slot, saved, sequence);

@@ -41,7 +41,8 @@ pub trait DiskFile: Send + Sync {
     fn sync_data(&self) -> io::Result<()>;
     /// Cuts or grows the file.
     fn set_len(&self, len: u64) -> io::Result<()>;
-    /// Reserves space for a range, which reads as zeros until it is written.
+    /// Reserves space for a range, which reads as zeros until it is written;
+    /// `Unsupported` where the file system cannot.
     fn allocate(&self, from: u64, len: u64) -> io::Result<()>;
     /// The length.
     fn size(&self) -> io::Result<u64>;
@@ -156,7 +157,11 @@ impl DiskFile for RealFile {
     }
 
     fn allocate(&self, from: u64, len: u64) -> io::Result<()> {
-        Ok(rustix::fs::fallocate(&self.0, rustix::fs::FallocateFlags::empty(), from, len)?)
+        use rustix::{fs::FallocateFlags, io::Errno};
+        match rustix::fs::fallocate(&self.0, FallocateFlags::empty(), from, len) {
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => Err(io::ErrorKind::Unsupported.into()),
+            done => Ok(done?),
+        }
     }
 
     fn size(&self) -> io::Result<u64> {

@@ -58,8 +58,10 @@ struct World {
     options: Options,
     log: Option<Arc<EmbeddedLog>>,
     expected: HashMap<&'static str, Expected>,
-    /// How far the group must have been saved: what it had settled at a close.
+    /// What the group had settled at the last undisturbed close.
     settled: u64,
+    /// Whether a fault since the last opening may have kept cursors from the disk.
+    disturbed: bool,
     counter: u64,
 }
 
@@ -70,7 +72,7 @@ impl World {
         options.retention_by_topic.insert(topic("brief"), brief);
         let disk = SimDisk::new(seed);
         let log = Some(Arc::new(open(&disk, options.clone())));
-        Self { disk, options, log, expected: HashMap::new(), settled: 0, counter: 0 }
+        Self { disk, options, log, expected: HashMap::new(), settled: 0, disturbed: false, counter: 0 }
     }
 
     fn log(&self) -> Arc<EmbeddedLog> {
@@ -86,12 +88,21 @@ impl World {
             Step::Crash => self.reopen(SimDisk::crash).await,
             Step::Kill => self.reopen(SimDisk::kill).await,
             Step::Close => {
+                if !self.disturbed {
+                    self.settled = self.committed().await;
+                }
                 self.log().close();
                 self.reopen(|_| {}).await;
             }
-            Step::FailSync => self.disk.fail_syncs(1),
+            Step::FailSync => {
+                self.disturbed = true;
+                self.disk.fail_syncs(1);
+            }
             Step::Space(None) => self.disk.set_capacity(u64::MAX),
-            Step::Space(Some(bytes)) => self.disk.set_capacity(self.disk.used() + bytes),
+            Step::Space(Some(bytes)) => {
+                self.disturbed = true;
+                self.disk.set_capacity(self.disk.used() + bytes);
+            }
         }
     }
 
@@ -140,8 +151,7 @@ impl World {
             return;
         };
         let waiting = self.expected.get("one").map_or(0, |expected| expected.stored.len());
-        let settled = log.committed("group").await.unwrap().first().map_or(0, |position| position.offset + 1);
-        assert!(settled >= self.settled, "commits that were saved are gone");
+        let settled = self.committed().await;
         let mut next = settled;
         while usize::try_from(next - settled).unwrap() < count && usize::try_from(next).unwrap() < waiting {
             for entry in group.next(count).await.unwrap() {
@@ -154,6 +164,12 @@ impl World {
         }
     }
 
+    /// The first offset that the group has not settled.
+    async fn committed(&self) -> u64 {
+        let committed = self.log().committed("group").await.unwrap();
+        committed.first().map_or(0, |position| position.offset + 1)
+    }
+
     async fn reopen(&mut self, end: impl Fn(&SimDisk)) {
         let log = self.log.take().unwrap();
         end(&self.disk);
@@ -162,6 +178,8 @@ impl World {
         let capacity = self.disk.used();
         self.disk.set_capacity(capacity.max(1 << 20));
         self.log = Some(Arc::new(open(&self.disk, self.options.clone())));
+        self.disturbed = false;
+        assert!(self.committed().await >= self.settled, "commits that were saved are gone");
         self.check().await;
     }
 
