@@ -13,6 +13,8 @@ mod ingress_tls;
 #[cfg(test)]
 mod judgements;
 #[cfg(test)]
+mod key_walk;
+#[cfg(test)]
 mod openclaw;
 #[cfg(test)]
 mod support;
