@@ -47,7 +47,7 @@ pub(crate) struct Global {
     /// Go on in spite of findings that are not about security
     #[arg(long, global = true)]
     pub(crate) force: bool,
-    /// The log's directory, instead of the contract's [log] path
+    /// The log's directory, instead of the contract's `[log] path`
     #[arg(long, global = true, value_name = "DIR", env = "HOOK_DATA")]
     pub(crate) data: Option<PathBuf>,
     /// Print JSON for programs instead of text for people
