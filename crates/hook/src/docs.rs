@@ -109,3 +109,13 @@ fn every_command_has_a_page_that_shows_it() {
         assert!(as_code || shown.iter().any(|line| line.contains(name)), "no page shows `hook {name}`");
     }
 }
+
+/// `cargo run --release -- demo` is the first thing that a newcomer types.
+#[test]
+fn cargo_run_is_the_product() {
+    let readme = include_str!("../../../README.md");
+    let manifest: toml::Table = include_str!("../../../Cargo.toml").parse().unwrap();
+    let members = manifest["workspace"]["default-members"].as_array().unwrap();
+    assert!(readme.contains("cargo run --release -- demo"));
+    assert_eq!(members.iter().filter_map(|member| member.as_str()).collect::<Vec<_>>(), ["crates/hook"]);
+}
