@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::{contracts, repo, test, tidy};
+use crate::{commands, contracts, repo, test, tidy};
 
 /// One step: its name, how long it took, what came of it.
 struct Step {
@@ -24,6 +24,7 @@ pub(crate) fn run(services: &test::Services) -> Result<()> {
         step("clippy", clippy),
         step("docs", docs),
         step("contracts", contracts::check),
+        step("commands", commands::check),
         step("tests", || test::with_services(services, &[], &mut summary)),
     ];
     report(&steps);

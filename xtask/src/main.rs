@@ -7,6 +7,7 @@
 
 mod bench;
 mod ci;
+mod commands;
 mod contracts;
 mod fetch;
 mod fuzz;
