@@ -9,7 +9,7 @@ use hook_core::{
 };
 use hook_event::{Event, cloudevents};
 use serde::{
-    Deserialize, Deserializer,
+    Deserialize, Deserializer, Serialize, Serializer,
     de::{Error, IgnoredAny},
 };
 
@@ -91,6 +91,16 @@ impl<'de> Deserialize<'de> for Body {
             other => Err(D::Error::custom(format!(
                 "`{other}` is not a form of an event, expected `envelope`, `payload`, `cloudevents`, or a template such as `{{\"id\": {{{{ id }}}} }}`"
             ))),
+        }
+    }
+}
+
+/// As the contract writes it.
+impl Serialize for Body {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Template(text) => serializer.collect_str(&text.plain),
+            named => serializer.collect_str(&format_args!("{named:?}")),
         }
     }
 }

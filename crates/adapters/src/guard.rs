@@ -16,7 +16,7 @@ use std::{
 
 use ipnet::IpNet;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use serde::{Deserialize, Deserializer, de::Error};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use url::{Host, Url};
 
 /// Every network that is not the public internet, by the IANA special-purpose
@@ -185,6 +185,13 @@ fn network(text: &str) -> Result<IpNet, String> {
     text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).map_err(|_| {
         format!("`{text}` is not a network, expected such as `10.0.0.0/8`, `fd00::/8` or one address")
     })
+}
+
+/// As the contract writes it.
+impl Serialize for Networks {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(&self.0)
+    }
 }
 
 impl fmt::Display for Networks {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use hook_core::driver::{EgressConfig, IngressConfig, Problem};
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 use toml::{
     Spanned,
     de::{DeValue, Error, ValueDeserializer},
@@ -24,6 +24,11 @@ where
     C: DeserializeOwned + EgressConfig + 'static,
 {
     Ok(Arc::new(C::deserialize(ValueDeserializer::from(value))?))
+}
+
+/// A configuration as `hook config show` prints it; it names secrets and holds none.
+pub(crate) fn as_settings(config: &impl Serialize) -> serde_json::Value {
+    serde_json::to_value(config).unwrap_or_default()
 }
 
 /// A problem with one key.

@@ -17,11 +17,11 @@ use hook_core::{
 };
 use hook_event::Event;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     body::{Body, one_line},
-    row,
+    row::{self, as_settings},
 };
 
 /// The driver's row.
@@ -33,7 +33,7 @@ pub(crate) const DRIVER: EgressDriver = EgressDriver {
     schema: Config::json_schema,
 };
 
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Config {
     /// What a line holds: `envelope`, `payload`, `cloudevents`, or a template such as
@@ -45,6 +45,10 @@ struct Config {
 
 #[async_trait]
 impl EgressConfig for Config {
+    fn settings(&self) -> serde_json::Value {
+        as_settings(self)
+    }
+
     fn endpoint(&self) -> String {
         "standard output".to_owned()
     }

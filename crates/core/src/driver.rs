@@ -76,6 +76,11 @@ pub struct PluginDriver {
 /// An ingress adapter as the contract wrote it.
 #[async_trait]
 pub trait IngressConfig: fmt::Debug + Send + Sync {
+    /// Its keys with all defaults, for `hook config show`; secrets by name only.
+    fn settings(&self) -> serde_json::Value {
+        serde_json::Value::Null
+    }
+
     /// The secrets that it names.
     fn secrets(&self) -> Vec<SecretRef> {
         Vec::new()
@@ -98,6 +103,11 @@ pub trait IngressConfig: fmt::Debug + Send + Sync {
 /// An egress adapter as the contract wrote it.
 #[async_trait]
 pub trait EgressConfig: fmt::Debug + Send + Sync {
+    /// Its keys with all defaults, for `hook config show`; secrets by name only.
+    fn settings(&self) -> serde_json::Value {
+        serde_json::Value::Null
+    }
+
     /// The secrets that it names.
     fn secrets(&self) -> Vec<SecretRef> {
         Vec::new()

@@ -12,7 +12,7 @@ use hook_event::standard_webhooks::Key;
 use http::{HeaderName, HeaderValue, header};
 use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::deliver::HttpOutput;
@@ -20,10 +20,10 @@ use crate::{
     body::Body,
     client::{self, Client, Destination, check_headers, check_url},
     guard::Networks,
-    row::{at_least_one, problem},
+    row::{as_settings, at_least_one, problem},
 };
 
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Config {
     /// Where events are POSTed to.
@@ -71,6 +71,10 @@ fn default_timeout_seconds() -> u64 {
 
 #[async_trait]
 impl EgressConfig for Config {
+    fn settings(&self) -> serde_json::Value {
+        as_settings(self)
+    }
+
     fn secrets(&self) -> Vec<SecretRef> {
         let names = self.signing_names().chain(&self.token_env).chain(self.headers_env.values());
         names.cloned().map(SecretRef::Env).collect()

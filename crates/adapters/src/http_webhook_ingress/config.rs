@@ -8,7 +8,7 @@ use hook_core::{
     ports::Ingress,
 };
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
 use super::{
@@ -20,13 +20,13 @@ use super::{
 };
 use crate::{
     guard::Networks,
-    row::{at_least_one, problem},
+    row::{as_settings, at_least_one, problem},
 };
 
 /// How long requests under way may take when the process stops.
 const DRAIN: Duration = Duration::from_secs(30);
 
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Config {
     /// Address and port to listen on: `127.0.0.1:8080`. Port 0 takes a free one.
@@ -81,6 +81,10 @@ fn default_body_timeout_seconds() -> u64 {
 
 #[async_trait]
 impl IngressConfig for Config {
+    fn settings(&self) -> serde_json::Value {
+        as_settings(self)
+    }
+
     fn check(&self) -> Vec<Problem> {
         let numbers = [
             ("max_payload_bytes", self.max_payload_bytes),

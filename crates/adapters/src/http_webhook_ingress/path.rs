@@ -1,6 +1,6 @@
 //! Which source a path names.
 
-use serde::{Deserialize, Deserializer, de::Error};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
 /// `/webhook/{source}`: what stands before and after the source's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +44,13 @@ impl PathTemplate {
 impl Default for PathTemplate {
     fn default() -> Self {
         Self { before: "/webhook/".to_owned(), after: String::new() }
+    }
+}
+
+/// As the contract writes it.
+impl Serialize for PathTemplate {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

@@ -16,13 +16,13 @@ use hook_core::{
 };
 use hook_event::Event;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
 use self::writer::{Job, Rotation, Writer};
 use crate::{
     body::one_line,
-    row::{self, at_least_one, problem},
+    row::{self, as_settings, at_least_one, problem},
 };
 
 /// The driver's row.
@@ -43,7 +43,7 @@ const DEFAULT_KEEP: u32 = 5;
 /// Deliveries that may wait for the writer before more of them wait outside.
 const QUEUE: usize = 1024;
 
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Config {
     /// The file; created if it is missing, readable by its owner only.
@@ -61,7 +61,7 @@ struct Config {
 }
 
 /// When lines become durable.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum Fsync {
     /// Before they count as delivered; all that wait share one fsync.
@@ -73,6 +73,10 @@ enum Fsync {
 
 #[async_trait]
 impl EgressConfig for Config {
+    fn settings(&self) -> serde_json::Value {
+        as_settings(self)
+    }
+
     fn check(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         if self.path.file_name().is_none() {

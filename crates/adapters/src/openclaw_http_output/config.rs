@@ -12,7 +12,7 @@ use hook_core::{
 use http::{HeaderMap, HeaderValue, header};
 use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Deserializer, Serialize, de::Error};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use url::Url;
 
 use super::{
@@ -23,10 +23,10 @@ use super::{
 use crate::{
     client::{self, Client, Destination, check_url},
     guard::Networks,
-    row::{at_least_one, problem},
+    row::{as_settings, at_least_one, problem},
 };
 
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Config {
     /// The gateway's endpoint: `http://127.0.0.1:18789/hooks/agent`.
@@ -118,6 +118,10 @@ fn default_timeout_seconds() -> u64 {
 
 #[async_trait]
 impl EgressConfig for Config {
+    fn settings(&self) -> serde_json::Value {
+        as_settings(self)
+    }
+
     fn secrets(&self) -> Vec<SecretRef> {
         vec![SecretRef::Env(self.token_env.clone())]
     }
@@ -222,6 +226,13 @@ impl<'de> Deserialize<'de> for Text {
             return Err(D::Error::custom("the text is empty, leave the key out or write one"));
         }
         Template::parse(&text).map(Self).map_err(D::Error::custom)
+    }
+}
+
+/// As the contract writes it.
+impl Serialize for Text {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
     }
 }
 

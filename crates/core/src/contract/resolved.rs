@@ -30,7 +30,7 @@ pub fn resolved(plan: &Plan) -> Value {
             "ingress_adapters": plan.ingress.iter().map(|adapter| json!({
                 "id": adapter.id,
                 "driver": adapter.driver,
-                "config": format!("{:?}", adapter.config),
+                "config": adapter.config.settings(),
                 "plugins": plugins(&adapter.plugins),
             })).collect::<Vec<_>>(),
             "routes": plan.serve_routes.iter().map(|route| json!({
@@ -48,7 +48,7 @@ pub fn resolved(plan: &Plan) -> Value {
 
 fn source(plan: &SourcePlan) -> Value {
     json!({
-        "spec": format!("{:?}", plan.spec),
+        "scheme": *plan.spec,
         "secrets": plan.secrets.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "rate_per_minute": plan.rate_per_minute,
         "cooldown_seconds": plan.cooldown.as_secs(),
@@ -60,7 +60,7 @@ fn destination(plan: &DestinationPlan) -> Value {
         "id": plan.id,
         "driver": plan.driver,
         "endpoint": plan.config.endpoint(),
-        "config": format!("{:?}", plan.config),
+        "config": plan.config.settings(),
         "plugins": plugins(&plan.plugins),
         "policy": policy(&plan.policy),
         "routes": plan.routes.iter().map(route).collect::<Vec<_>>(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use toml::{
     Spanned,
     de::{DeValue, ValueDeserializer},
@@ -18,9 +18,8 @@ use crate::{
 };
 
 /// A driver with a few keys, enough to see how any is read.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "only its `Debug` is looked at")]
 struct Fake {
     bind: Option<String>,
     url: Option<String>,
@@ -31,6 +30,10 @@ struct Fake {
 
 #[async_trait]
 impl IngressConfig for Fake {
+    fn settings(&self) -> serde_json::Value {
+        serde_json::to_value(self).unwrap()
+    }
+
     async fn build(&self, _: &BuildContext) -> Result<Box<dyn Ingress>, BuildError> {
         Err(BuildError::Resource("a fake".into()))
     }
@@ -38,6 +41,10 @@ impl IngressConfig for Fake {
 
 #[async_trait]
 impl EgressConfig for Fake {
+    fn settings(&self) -> serde_json::Value {
+        serde_json::to_value(self).unwrap()
+    }
+
     fn endpoint(&self) -> String {
         self.url.clone().unwrap_or_default()
     }

@@ -6,7 +6,7 @@
 use std::{borrow::Cow, fmt};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, de::Error};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
 /// The signed content's parts, in order.
 #[derive(Clone, PartialEq, Eq)]
@@ -95,6 +95,25 @@ impl JsonSchema for Content {
             "type": "string",
             "description": "What is signed, made of `{id}`, `{timestamp}`, `{body}`, `{url}` and `{method}`.",
         })
+    }
+}
+
+impl fmt::Display for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|part| match part {
+            Part::Literal(text) => f.write_str(text),
+            Part::Name(name) => {
+                let text = NAMES.iter().find(|(_, known)| known == name).map_or("", |(text, _)| text);
+                write!(f, "{{{text}}}")
+            }
+        })
+    }
+}
+
+/// As the contract writes it.
+impl Serialize for Content {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

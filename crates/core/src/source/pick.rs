@@ -7,7 +7,7 @@
 use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, de::Error};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
 use super::{json::Pointer, spec::Header};
 
@@ -167,6 +167,13 @@ impl fmt::Display for Part {
                 f.write_str("]")
             }
         }
+    }
+}
+
+/// As the contract writes it.
+impl Serialize for Pick {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

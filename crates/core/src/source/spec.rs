@@ -8,12 +8,12 @@ use std::{collections::BTreeMap, fmt};
 
 use http::HeaderName;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, de::Error};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
 use super::{content::Content, json::Pointer, pick::Pick};
 
 /// How one kind of sender verifies and names its events.
-#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SourceSpec {
     /// How the sender proves who it is.
@@ -75,7 +75,7 @@ pub struct SourceSpec {
 }
 
 /// How a sender proves who it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Algorithm {
     /// HMAC with SHA-1, where a provider offers nothing better.
@@ -95,7 +95,7 @@ pub enum Algorithm {
 }
 
 /// How a signature is written in its header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Encoding {
     /// Hexadecimal, either case.
@@ -109,7 +109,7 @@ pub enum Encoding {
 }
 
 /// How a secret's text becomes bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum SecretEncoding {
     /// The text's own bytes.
@@ -124,7 +124,7 @@ pub enum SecretEncoding {
 }
 
 /// When the request was made, and how far that may be from now.
-#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TimestampRule {
     /// In this header.
@@ -145,7 +145,7 @@ pub struct TimestampRule {
 }
 
 /// How a time is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub enum Unit {
     /// Seconds since 1970.
     #[default]
@@ -160,7 +160,7 @@ pub enum Unit {
 }
 
 /// A request that is answered and not stored.
-#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Handshake {
     /// The method.
@@ -187,7 +187,7 @@ pub struct Handshake {
 }
 
 /// An answer that is always the same.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FixedReply {
     /// The status.
@@ -258,6 +258,13 @@ impl JsonSchema for Header {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": "string", "description": "A header's name, whatever its case." })
+    }
+}
+
+/// As the contract writes it.
+impl Serialize for Header {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
     }
 }
 
