@@ -13,11 +13,11 @@ use hook_core::{
     metrics::Metrics,
     pipeline::{
         accept::Acceptor,
-        deliver::{DeliverContext, Delivery, Unrouted},
-        journal::Journal,
+        deliver::{DeliverContext, Delivery, DestinationStatus, Unrouted},
+        journal::{Journal, JournalWriter},
     },
-    plan::{IngressPlan, Plan},
-    ports::{Accept, Egress, Ingress},
+    plan::Plan,
+    ports::{Accept, Ingress},
     secret::Environment,
     source::Source,
 };
@@ -73,91 +73,35 @@ impl Opened {
 }
 
 impl Running {
-    /// Builds everything that the plan names and starts it.
+    /// Builds everything that the plan names, and only when all of it stands starts it.
     pub(crate) async fn start(plan: Plan, environment: Environment, roles: Roles) -> anyhow::Result<Self> {
         let opened = Opened::open(&plan, roles).await?;
-        let log: Arc<dyn Log> = opened.log.clone();
         let metrics = Arc::new(Metrics::new());
-        let (journal, writer) = Journal::new(log.clone(), metrics.clone());
-        let mut history = Part::new();
-        let context = |id: &Arc<str>| BuildContext {
-            id: id.clone(),
-            environment: environment.clone(),
-            clock: Clock::SYSTEM,
-            entropy: Entropy::SYSTEM,
-        };
-
-        let mut delivery = Part::new();
-        let mut statuses = Vec::new();
-        if roles.smash {
-            history.spawn(|stop| async move {
-                writer.run(stop).await;
-                Ok(())
-            });
-            let deliver = DeliverContext {
-                app_id: plan.app.id.as_str().into(),
-                log: log.clone(),
-                metrics: metrics.clone(),
-                journal,
-                clock: Clock::SYSTEM,
-                entropy: Entropy::SYSTEM,
-                dead_letters: plan.log.dead_letters.clone(),
-            };
-            for destination in &plan.destinations {
-                let egress: Arc<dyn Egress> = destination
-                    .config
-                    .build(&context(&destination.id))
-                    .await
-                    .with_context(|| format!("cannot start the egress adapter `{}`", destination.id))?;
-                let part = Delivery::new(destination.clone(), egress, deliver.clone());
-                statuses.push(part.status());
-                delivery.spawn(|stop| async move { Ok(part.run(stop).await?) });
-            }
-            let unrouted = Unrouted::new(&plan.destinations, plan.unrouted, deliver);
-            delivery.spawn(|stop| async move { Ok(unrouted.run(stop).await?) });
-        }
-
-        let mut ingress = Part::new();
-        let mut endpoints = Vec::new();
-        let mut acceptor: Option<Arc<dyn Accept>> = None;
-        if roles.serve {
-            let listeners = listeners(&plan.ingress, context).await?;
-            let accept = Acceptor::new(
-                &plan,
-                sources(&plan, &environment)?,
-                log.clone(),
-                opened.ledger.clone(),
-                metrics.clone(),
-                Clock::SYSTEM,
-                Entropy::SYSTEM,
-            );
-            let accept: Arc<dyn Accept> = Arc::new(accept.context("cannot start taking events in")?);
-            for (adapter, listener) in listeners {
-                endpoints.push(Endpoint { adapter, at: listener.endpoint() });
-                let accept = accept.clone();
-                ingress.spawn(|stop| async move { Ok(listener.run(accept, stop).await?) });
-            }
-            acceptor = Some(accept);
-        }
-
-        let mut background = Part::new();
-        let (ledger, followed) = (opened.ledger.clone(), log.clone());
-        background.spawn(|stop| async move {
-            ledger.follow(followed, stop).await;
-            Ok(())
-        });
+        let builder = Builder { plan: &plan, environment: &environment, opened: &opened, metrics: &metrics };
+        let delivering = if roles.smash { Some(builder.delivering().await?) } else { None };
+        let accepting = if roles.serve { Some(builder.accepting().await?) } else { None };
+        let endpoints = accepting.as_ref().map(Accepting::endpoints).unwrap_or_default();
         let process = admin::Process {
             roles,
             since: Clock::SYSTEM.now(),
-            metrics,
-            destinations: statuses,
-            accept: acceptor,
+            metrics: metrics.clone(),
+            destinations: delivering.as_ref().map(Delivering::statuses).unwrap_or_default(),
+            accept: accepting.as_ref().map(|accepting| accepting.accept.clone()),
             listening: endpoints.iter().map(Into::into).collect(),
+            stop: CancellationToken::new(),
         };
-        let operations = admin::Operations::of_process(plan, &opened, process);
-        for server in admin::servers(operations.clone()).await? {
-            background.spawn(|stop| server.run(stop));
-        }
+        let mut background = Part { stop: process.stop.clone(), tasks: JoinSet::new() };
+        let servers = admin::servers(admin::Operations::of_process(plan, &opened, process)).await?;
+
+        // Nothing below can fail, so nothing is delivered by a process that does not come up.
+        let (ledger, log) = (opened.ledger.clone(), opened.log.clone());
+        background.spawn(|stop| async move {
+            ledger.follow(log, stop).await;
+            Ok(())
+        });
+        servers.into_iter().for_each(|server| background.spawn(|stop| server.run(stop)));
+        let (delivery, history) = delivering.map_or_else(|| (Part::new(), Part::new()), Delivering::spawn);
+        let ingress = accepting.map_or_else(Part::new, Accepting::spawn);
         Ok(Self { opened, endpoints, ingress, delivery, history, background })
     }
 
@@ -218,25 +162,126 @@ impl Part {
     }
 }
 
-async fn listeners(
-    plans: &[IngressPlan],
-    context: impl Fn(&Arc<str>) -> BuildContext,
-) -> anyhow::Result<Vec<(Arc<str>, Box<dyn Ingress>)>> {
-    let mut listeners = Vec::new();
-    for plan in plans {
-        let listener = plan.config.build(&context(&plan.id)).await;
-        let listener = listener.with_context(|| format!("cannot start the ingress adapter `{}`", plan.id))?;
-        listeners.push((plan.id.clone(), listener));
-    }
-    Ok(listeners)
+/// Makes the halves of the pipeline from a plan, without starting them.
+struct Builder<'a> {
+    plan: &'a Plan,
+    environment: &'a Environment,
+    opened: &'a Opened,
+    metrics: &'a Arc<Metrics>,
 }
 
-fn sources(plan: &Plan, environment: &Environment) -> anyhow::Result<BTreeMap<String, Source>> {
-    let mut sources = BTreeMap::new();
-    for (name, source) in &plan.sources {
-        let built = Source::build(name, source, environment);
-        let built = built.with_context(|| format!("cannot start the source `{name}`"))?;
-        sources.insert(name.clone(), built);
+/// The right half, built.
+struct Delivering {
+    deliveries: Vec<Delivery>,
+    unrouted: Unrouted,
+    history: JournalWriter,
+}
+
+/// The left half, its listeners bound.
+struct Accepting {
+    accept: Arc<dyn Accept>,
+    listeners: Vec<(Arc<str>, Box<dyn Ingress>)>,
+}
+
+impl Builder<'_> {
+    async fn delivering(&self) -> anyhow::Result<Delivering> {
+        let log: Arc<dyn Log> = self.opened.log.clone();
+        let (journal, history) = Journal::new(log.clone(), self.metrics.clone());
+        let context = DeliverContext {
+            app_id: self.plan.app.id.as_str().into(),
+            log,
+            metrics: self.metrics.clone(),
+            journal,
+            clock: Clock::SYSTEM,
+            entropy: Entropy::SYSTEM,
+            dead_letters: self.plan.log.dead_letters.clone(),
+        };
+        let mut deliveries = Vec::new();
+        for destination in &self.plan.destinations {
+            let egress = destination.config.build(&self.context(&destination.id)).await;
+            let egress =
+                egress.with_context(|| format!("cannot start the egress adapter `{}`", destination.id))?;
+            deliveries.push(Delivery::new(destination.clone(), egress, context.clone()));
+        }
+        let unrouted = Unrouted::new(&self.plan.destinations, self.plan.unrouted, context);
+        Ok(Delivering { deliveries, unrouted, history })
     }
-    Ok(sources)
+
+    async fn accepting(&self) -> anyhow::Result<Accepting> {
+        let mut listeners = Vec::new();
+        for plan in &self.plan.ingress {
+            let listener = plan.config.build(&self.context(&plan.id)).await;
+            let listener =
+                listener.with_context(|| format!("cannot start the ingress adapter `{}`", plan.id))?;
+            listeners.push((plan.id.clone(), listener));
+        }
+        let accept = Acceptor::new(
+            self.plan,
+            self.sources()?,
+            self.opened.log.clone(),
+            self.opened.ledger.clone(),
+            self.metrics.clone(),
+            Clock::SYSTEM,
+            Entropy::SYSTEM,
+        );
+        Ok(Accepting { accept: Arc::new(accept.context("cannot start taking events in")?), listeners })
+    }
+
+    fn sources(&self) -> anyhow::Result<BTreeMap<String, Source>> {
+        let mut sources = BTreeMap::new();
+        for (name, source) in &self.plan.sources {
+            let built = Source::build(name, source, self.environment);
+            let built = built.with_context(|| format!("cannot start the source `{name}`"))?;
+            sources.insert(name.clone(), built);
+        }
+        Ok(sources)
+    }
+
+    fn context(&self, id: &Arc<str>) -> BuildContext {
+        BuildContext {
+            id: id.clone(),
+            environment: self.environment.clone(),
+            clock: Clock::SYSTEM,
+            entropy: Entropy::SYSTEM,
+        }
+    }
+}
+
+impl Delivering {
+    fn statuses(&self) -> Vec<Arc<DestinationStatus>> {
+        self.deliveries.iter().map(Delivery::status).collect()
+    }
+
+    /// The deliveries, and what writes their history and must outlive them.
+    fn spawn(self) -> (Part, Part) {
+        let (mut delivery, mut history) = (Part::new(), Part::new());
+        history.spawn(|stop| async move {
+            self.history.run(stop).await;
+            Ok(())
+        });
+        for part in self.deliveries {
+            delivery.spawn(|stop| async move { Ok(part.run(stop).await?) });
+        }
+        delivery.spawn(|stop| async move { Ok(self.unrouted.run(stop).await?) });
+        (delivery, history)
+    }
+}
+
+impl Accepting {
+    fn endpoints(&self) -> Vec<Endpoint> {
+        let endpoint = |(adapter, listener): &(Arc<str>, Box<dyn Ingress>)| Endpoint {
+            adapter: adapter.clone(),
+            at: listener.endpoint(),
+        };
+        self.listeners.iter().map(endpoint).collect()
+    }
+
+    fn spawn(self) -> Part {
+        let mut ingress = Part::new();
+        for (_, listener) in self.listeners {
+            let accept = self.accept.clone();
+            ingress.spawn(|stop| async move { Ok(listener.run(accept, stop).await?) });
+        }
+        ingress
+    }
 }

@@ -22,8 +22,11 @@ mod telemetry;
 use std::process::ExitCode;
 
 use clap::Parser;
+use rustix::fs::Mode;
 
 fn main() -> ExitCode {
+    // What is stored are other people's payloads: only the owner may look.
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
     let cli = cli::Cli::parse();
     let output = output::Output::new(cli.global.json);
     match command::run(cli, output) {

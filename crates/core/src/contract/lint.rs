@@ -1,6 +1,6 @@
 //! What would run and is almost certainly not what was meant.
 
-use super::{parse::Contract, report::Report};
+use super::{parse::Contract, report::Report, written::Text};
 use crate::{glob::Glob, plan::Plan};
 
 pub(super) fn lint(contract: &Contract, plan: &Plan, report: &mut Report) {
@@ -142,14 +142,24 @@ fn odd_globs(contract: &Contract, report: &mut Report) {
 /// Topics that hold no events: dead letters, and what hook notes for itself.
 fn reserved_topics(contract: &Contract, plan: &Plan, report: &mut Report) {
     let dead_letters = plan.log.dead_letters.as_str();
-    let written = contract.serve_routes.iter().map(|route| &route.target_topic);
-    for topic in written.chain(contract.smash_routes.iter().map(|route| &route.source_topic_pattern)) {
-        let name = topic.get_ref();
-        if name == dead_letters || name.starts_with("hook.") {
-            let title = format!("the topic `{name}` belongs to hook itself");
-            report.error("reserved_topic", topic.span(), title).help(
-                "events live in topics such as `webhooks.core`; dead letters are delivered again by `hook dlq replay`",
-            );
+    let reserved = |name: &str| name == dead_letters || name.starts_with("hook.");
+    let mut refuse = |topic: &Text, name: &str| {
+        let title = format!("the topic `{name}` belongs to hook itself");
+        report.error("reserved_topic", topic.span(), title).help(
+            "events live in topics such as `webhooks.core`; dead letters are delivered again by `hook dlq replay`",
+        );
+    };
+    for written in &contract.serve_routes {
+        let sources = Glob::new(written.source_match.get_ref());
+        let topics = plan.sources.keys().filter(|source| sources.matches(source));
+        let mut topics = topics.map(|source| written.target_topic.get_ref().replace("{source}", source));
+        if let Some(name) = topics.find(|name| reserved(name)) {
+            refuse(&written.target_topic, &name);
+        }
+    }
+    for written in contract.smash_routes.iter().map(|route| &route.source_topic_pattern) {
+        if reserved(written.get_ref()) {
+            refuse(written, written.get_ref());
         }
     }
 }

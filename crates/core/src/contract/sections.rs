@@ -71,6 +71,10 @@ pub(super) fn log(written: &w::Log, options: &Options, report: &mut Report) -> L
         report.error("bad_name", span, error.to_string());
         fallback_topic()
     });
+    if dead_letters.as_str().starts_with("hook.") {
+        let span = written.dlq_topic.as_ref().map_or(0..0, Spanned::span);
+        report.error("reserved_topic", span, "topics that begin with `hook.` belong to hook itself");
+    }
     let path = written.path.as_deref().unwrap_or("hook-data");
     let segment = written.segment_bytes.as_ref().map_or(64 * MIB, |size| size.get_ref().0);
     if !(MIB..=1024 * MIB).contains(&segment) {

@@ -384,3 +384,15 @@ proptest::proptest! {
         let _ = load("c", &SEED[..SEED.floor_char_boundary(at)], &Options::default(), &DRIVERS);
     }
 }
+
+#[test]
+fn a_source_cannot_lead_into_a_topic_of_our_own() {
+    let text = SEED.replace("target_topic = \"webhooks.core\"", "target_topic = \"webhooks.{source}\"");
+    let text =
+        text.replace("source_topic_pattern = \"webhooks.core\"", "source_topic_pattern = \"webhooks.*\"");
+    let with = |extra: &str| findings(&format!("{text}\n{extra}"), &Options::default());
+    assert_eq!(with(""), Vec::<String>::new());
+    assert!(with("[sources.dlq]\npreset = \"none\"")[0].contains("reserved_topic"));
+    assert!(with("[log]\ndlq_topic = \"webhooks.github\"")[0].contains("reserved_topic"));
+    assert!(with("[log]\ndlq_topic = \"hook.deliveries\"")[0].contains("reserved_topic"));
+}

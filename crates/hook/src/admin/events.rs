@@ -78,7 +78,13 @@ pub(super) async fn tail(
     let mut subscription = operations.log.subscribe(&group, TopicSet::matching(topics), Start::Now).await?;
     let event_type = query.event_type.as_deref().map(Glob::new);
     Ok(stream::response(|lines: Lines| async move {
-        while let Ok(batch) = subscription.next(64).await {
+        loop {
+            let batch = tokio::select! {
+                batch = subscription.next(64) => batch,
+                () = lines.gone() => return,
+                () = operations.stopped() => return,
+            };
+            let Ok(batch) = batch else { return };
             for entry in batch {
                 let Some((position, event)) = decode(entry) else { continue };
                 let source_fits = query.source.as_ref().is_none_or(|source| *source == event.source);

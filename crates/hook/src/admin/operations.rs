@@ -12,6 +12,7 @@ use hook_event::EventId;
 use hook_ledger::Ledger;
 use hook_log::{EmbeddedLog, Log, Position, Topic, TopicInfo};
 use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     admin::{Refused, dead_letters, wire},
@@ -35,6 +36,8 @@ pub(crate) struct Process {
     pub(crate) destinations: Vec<Arc<DestinationStatus>>,
     pub(crate) accept: Option<Arc<dyn Accept>>,
     pub(crate) listening: Vec<wire::Listening>,
+    /// Ends streams that would have no end of their own.
+    pub(crate) stop: CancellationToken,
 }
 
 impl Operations {
@@ -51,6 +54,14 @@ impl Operations {
     /// Those of a directory where nothing runs.
     pub(crate) fn of_directory(plan: Plan, opened: &Opened) -> Arc<Self> {
         Arc::new(Self { plan, log: opened.log.clone(), ledger: opened.ledger.clone(), process: None })
+    }
+
+    /// Resolves when the process stops; never where none runs.
+    pub(super) async fn stopped(&self) {
+        match &self.process {
+            Some(process) => process.stop.cancelled().await,
+            None => std::future::pending().await,
+        }
     }
 
     pub(crate) fn plan(&self) -> &Plan {

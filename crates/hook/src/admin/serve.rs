@@ -1,6 +1,6 @@
 //! The admin API's listeners.
 
-use std::{os::unix::fs::PermissionsExt, path::PathBuf, sync::Arc};
+use std::{os::unix::fs::PermissionsExt, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use axum::Router;
@@ -11,6 +11,9 @@ use crate::{
     admin::{Operations, public_router, router, socket_path},
     fault,
 };
+
+/// How long open connections may hold up a stop.
+const GRACE: Duration = Duration::from_secs(3);
 
 /// One listener with its routes.
 pub(crate) enum Server {
@@ -38,14 +41,34 @@ impl Server {
     pub(crate) async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         match self {
             Self::Tcp(listener, router) => {
-                axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await?;
+                let serving =
+                    axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
+                within_grace(serving.into_future(), stop).await?;
             }
             Self::Socket(listener, path, router) => {
-                axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await?;
+                let serving =
+                    axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
+                within_grace(serving.into_future(), stop).await?;
                 std::fs::remove_file(path).context("cannot remove the admin socket")?;
             }
         }
         Ok(())
+    }
+}
+
+/// Waits for the open connections after `stop`, but not for ever.
+async fn within_grace(
+    serving: impl Future<Output = std::io::Result<()>>,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
+    let late = async {
+        stop.cancelled().await;
+        // Elapsing is the point.
+        let _ = tokio::time::timeout(GRACE, std::future::pending::<()>()).await;
+    };
+    tokio::select! {
+        served = serving => served,
+        () = late => Ok(()),
     }
 }
 

@@ -19,6 +19,11 @@ pub(super) struct Lines(mpsc::Sender<Result<Bytes, std::convert::Infallible>>);
 pub(super) struct Gone;
 
 impl Lines {
+    /// Resolves when the reader has gone.
+    pub(super) async fn gone(&self) {
+        self.0.closed().await;
+    }
+
     /// Writes one line.
     pub(super) async fn write(&self, value: &impl Serialize) -> Result<(), Gone> {
         let mut line = serde_json::to_vec(value).map_err(|_| Gone)?;

@@ -1,6 +1,6 @@
 //! Starting, stopping, and what stands in the way of either.
 
-use std::time::Duration;
+use std::{os::unix::fs::PermissionsExt, process::Stdio, time::Duration};
 
 use crate::support::{Hook, Receiver, Sender, contract, pause};
 
@@ -113,4 +113,43 @@ async fn the_halves_run_one_after_the_other() {
     hook.spawn("smash");
     assert_eq!(receiver.wait_for(1).await[0].id(), id);
     hook.stop().await;
+}
+
+#[tokio::test]
+async fn an_open_tail_does_not_hold_up_a_stop() {
+    let mut hook = Hook::running(|bind| contract(bind, &[])).await;
+    let tail =
+        hook.command(&["events", "tail"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    pause(Duration::from_millis(300)).await;
+    hook.terminate();
+    assert_eq!(hook.ended().await.code(), Some(0), "{}", hook.stderr());
+    assert_eq!(tail.wait_with_output().unwrap().status.code(), Some(0));
+}
+
+#[tokio::test]
+async fn only_the_owner_may_look_at_what_is_stored() {
+    let hook = Hook::running(|bind| contract(bind, &[])).await;
+    Sender::new().accepted(hook.address, "push", "1", BODY).await;
+    for path in ["", "hook.sock", "ledger.db", "topics"] {
+        let mode = std::fs::metadata(hook.data().join(path)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "`{path}` is {mode:o}");
+    }
+}
+
+/// A process that does not come up must not have delivered anything.
+#[tokio::test]
+async fn nothing_is_delivered_before_everything_stands() {
+    let receiver = Receiver::start().await;
+    let address = receiver.address;
+    let mut hook = Hook::running(move |bind| contract(bind, &[("out", address, "")])).await;
+    receiver.answer(503);
+    Sender::new().accepted(hook.address, "push", "1", BODY).await;
+    hook.stop().await;
+    receiver.answer(204);
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let bind = taken.local_addr().unwrap();
+    hook.set_contract(move |_| contract(bind, &[("out", address, "")]));
+    let before = receiver.taken().len();
+    assert_eq!(hook.run(&["run"]).code, Some(1));
+    assert_eq!(receiver.taken().len(), before, "it delivered although its port was taken");
 }

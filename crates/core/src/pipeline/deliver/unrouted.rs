@@ -1,6 +1,6 @@
 //! Finds stored events that no smash route wants.
 //!
-//! It has a subscription of its own (`hook.<app>.unrouted`) over every topic that
+//! It has a subscription of its own (`hook.<app>/unrouted`, which no adapter's id can make) over every topic that
 //! is not the pipeline's own, and settles an event once somebody wants it, or it
 //! is counted, or its dead letter is durable. A record that is no envelope is left
 //! to the destinations that read its topic; where none does, it is dead-lettered
@@ -78,7 +78,7 @@ impl Unrouted {
     async fn subscribe(&self) -> Result<Box<dyn Subscription>, ReadError> {
         let dead_letters = self.context.dead_letters.clone();
         let topics = TopicSet::matching(move |topic| !is_internal(topic, &dead_letters));
-        let group = format!("hook.{}.{NAME}", self.context.app_id);
+        let group = format!("hook.{}/{NAME}", self.context.app_id);
         self.context.log.subscribe(&group, topics, Start::Beginning).await
     }
 
