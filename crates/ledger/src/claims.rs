@@ -37,7 +37,7 @@ pub(crate) struct Claimed {
 
 #[derive(Clone, Copy)]
 enum Held {
-    Reserved,
+    Reserved { id: EventId },
     Kept { id: EventId, at_ms: i64 },
 }
 
@@ -55,14 +55,19 @@ impl Claimed {
         }
     }
 
-    pub(crate) fn reserve(&mut self, key: &str, now: Timestamp) -> Result<Reservation, LedgerError> {
+    pub(crate) fn reserve(
+        &mut self,
+        key: &str,
+        id: EventId,
+        now: Timestamp,
+    ) -> Result<Reservation, LedgerError> {
         if !self.caught_up {
             return Err(LedgerError::Behind("it has not caught up with the log yet".into()));
         }
         let key = hash(key);
         let oldest = now.as_millisecond().saturating_sub(self.ttl_ms);
         match self.held.get(&key) {
-            Some(Held::Reserved) => return Ok(Reservation::InFlight),
+            Some(Held::Reserved { .. }) => return Ok(Reservation::InFlight),
             Some(Held::Kept { id, at_ms }) if *at_ms > oldest => return Ok(Reservation::Duplicate(*id)),
             Some(Held::Kept { .. }) | None => {}
         }
@@ -72,17 +77,22 @@ impl Claimed {
         if let Some(id) = self.stored(&key, oldest)? {
             return Ok(Reservation::Duplicate(id));
         }
-        self.put(key, Held::Reserved);
+        self.put(key, Held::Reserved { id });
         Ok(Reservation::New)
     }
 
+    /// Does nothing for a claim whose row is committed already: the follower can be
+    /// faster than the one who reserved, and would not come by a second time.
     pub(crate) fn keep(&mut self, key: &str, id: EventId, at: Timestamp) {
-        self.put(hash(key), Held::Kept { id, at_ms: at.as_millisecond() });
+        let key = hash(key);
+        if matches!(self.held.get(&key), Some(Held::Reserved { .. })) {
+            self.put(key, Held::Kept { id, at_ms: at.as_millisecond() });
+        }
     }
 
     pub(crate) fn release(&mut self, key: &str) {
         let key = hash(key);
-        if matches!(self.held.get(&key), Some(Held::Reserved)) {
+        if matches!(self.held.get(&key), Some(Held::Reserved { .. })) {
             self.held.remove(&key);
         }
     }
@@ -90,9 +100,14 @@ impl Claimed {
     /// Forgets what SQLite has now.
     pub(crate) fn written(&mut self, claims: &[(Key, EventId)]) {
         for (key, written) in claims {
-            if matches!(self.held.get(key), Some(Held::Kept { id, .. }) if id == written) {
+            let (id, waits) = match self.held.get(key) {
+                Some(Held::Reserved { id }) => (id, 0),
+                Some(Held::Kept { id, .. }) => (id, 1),
+                None => continue,
+            };
+            if id == written {
                 self.held.remove(key);
-                self.waiting -= 1;
+                self.waiting -= waits;
             }
         }
         if self.held.capacity() > SHRUNK_FROM && self.held.len() < self.held.capacity() / 8 {
@@ -153,6 +168,10 @@ mod tests {
 
     use super::*;
 
+    fn some_id() -> EventId {
+        EventId::new(now(), Entropy::SYSTEM)
+    }
+
     fn now() -> Timestamp {
         Timestamp::from_second(1_753_000_000).unwrap()
     }
@@ -169,23 +188,38 @@ mod tests {
     fn a_follower_that_is_stuck_stops_senders_before_memory_is_full() {
         let mut claimed = Claimed { most_waiting: 2, ..claimed() };
         let ids = [1, 2].map(|n| {
-            let (key, id) = (format!("github:{n}"), EventId::new(now(), Entropy::SYSTEM));
-            assert_eq!(claimed.reserve(&key, now()).unwrap(), Reservation::New);
+            let (key, id) = (format!("github:{n}"), some_id());
+            assert_eq!(claimed.reserve(&key, id, now()).unwrap(), Reservation::New);
             claimed.keep(&key, id, now());
             (hash(&key), id)
         });
-        assert!(claimed.reserve("github:3", now()).is_err());
-        assert_eq!(claimed.reserve("github:1", now()).unwrap(), Reservation::Duplicate(ids[0].1));
+        assert!(claimed.reserve("github:3", some_id(), now()).is_err());
+        assert_eq!(claimed.reserve("github:1", some_id(), now()).unwrap(), Reservation::Duplicate(ids[0].1));
         claimed.written(&ids[..1]);
-        assert_eq!(claimed.reserve("github:3", now()).unwrap(), Reservation::New);
+        assert_eq!(claimed.reserve("github:3", some_id(), now()).unwrap(), Reservation::New);
+    }
+
+    #[test]
+    fn a_claim_that_is_written_before_it_is_kept_does_not_wait_for_ever() {
+        let mut claimed = claimed();
+        let [mine, other] = [some_id(), some_id()];
+        assert_eq!(claimed.reserve("github:1", mine, now()).unwrap(), Reservation::New);
+        claimed.written(&[(hash("github:1"), other)]);
+        assert_eq!(claimed.reserve("github:1", other, now()).unwrap(), Reservation::InFlight);
+        claimed.written(&[(hash("github:1"), mine)]);
+        claimed.keep("github:1", mine, now());
+        assert_eq!((claimed.held.len(), claimed.waiting), (0, 0));
     }
 
     #[test]
     fn memory_is_given_back() {
         let mut claimed = claimed();
-        let id = EventId::new(now(), Entropy::SYSTEM);
+        let id = some_id();
         let keys: Vec<_> = (0..4 * SHRUNK_FROM).map(|n| n.to_string()).collect();
-        keys.iter().for_each(|key| claimed.keep(key, id, now()));
+        for key in &keys {
+            assert_eq!(claimed.reserve(key, id, now()).unwrap(), Reservation::New);
+            claimed.keep(key, id, now());
+        }
         let written: Vec<_> = keys.iter().map(|key| (hash(key), id)).collect();
         claimed.written(&written);
         assert_eq!((claimed.held.len(), claimed.waiting), (0, 0));
@@ -198,8 +232,8 @@ mod tests {
         let before = claimed.generation();
         claimed.begin_anew();
         claimed.catch_up_done(before);
-        assert!(claimed.reserve("github:1", now()).is_err());
+        assert!(claimed.reserve("github:1", some_id(), now()).is_err());
         claimed.catch_up_done(claimed.generation());
-        assert_eq!(claimed.reserve("github:1", now()).unwrap(), Reservation::New);
+        assert_eq!(claimed.reserve("github:1", some_id(), now()).unwrap(), Reservation::New);
     }
 }

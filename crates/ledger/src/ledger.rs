@@ -122,9 +122,9 @@ impl Deref for Ledger {
 }
 
 impl Claims for Ledger {
-    fn reserve(&self, key: &str, _id: EventId, now: Timestamp) -> Result<Reservation, ClaimError> {
+    fn reserve(&self, key: &str, id: EventId, now: Timestamp) -> Result<Reservation, ClaimError> {
         let mut claimed = self.claimed();
-        claimed.reserve(key, now).map_err(|error| {
+        claimed.reserve(key, id, now).map_err(|error| {
             // The writer may never look at the page that is broken, so it has to be told.
             if let (true, Some(jobs)) = (error.is_damage(), &self.jobs) {
                 let _ = jobs.send(Job::Replace(claimed.generation()));
