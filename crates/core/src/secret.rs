@@ -78,11 +78,18 @@ impl Environment {
         if value.is_empty() {
             return Err(SecretError::Empty(secret.to_string()));
         }
-        if value.starts_with("${") && value.ends_with('}') {
+        if holds_placeholder(&value) {
             return Err(SecretError::Placeholder(secret.to_string()));
         }
         Ok(value.into())
     }
+}
+
+/// Whether `${NAME}` stands anywhere in it; other uses of those signs may be a secret's own.
+fn holds_placeholder(value: &str) -> bool {
+    value.split("${").skip(1).filter_map(|rest| rest.split_once('}')).any(|(name, _)| {
+        !name.is_empty() && name.bytes().all(|byte| byte == b'_' || byte.is_ascii_alphanumeric())
+    })
 }
 
 fn read(path: &std::path::Path) -> Result<String, SecretError> {
@@ -120,14 +127,23 @@ mod tests {
     #[test]
     fn only_a_real_value_is_a_secret() {
         let env = Environment::new(
-            [("GOOD", "s3cret"), ("EMPTY", ""), ("RAW", "${GITHUB_SECRET}")]
-                .map(|(k, v)| (k.into(), v.into())),
+            [
+                ("GOOD", "s3cret"),
+                ("EMPTY", ""),
+                ("RAW", "${GITHUB_SECRET}"),
+                ("PART", "Bearer ${TOKEN}\n"),
+                ("SIGNS", "a${b-c}$d}${"),
+            ]
+            .map(|(k, v)| (k.into(), v.into())),
         );
         let read = |name: &str| env.secret(&SecretRef::Env(name.into())).map(|_| ());
         assert_eq!(read("GOOD"), Ok(()));
         assert_eq!(read("NONE"), Err(SecretError::Unset("NONE".into())));
         assert_eq!(read("EMPTY"), Err(SecretError::Empty("EMPTY".into())));
-        assert_eq!(read("RAW"), Err(SecretError::Placeholder("RAW".into())));
+        for name in ["RAW", "PART"] {
+            assert_eq!(read(name), Err(SecretError::Placeholder(name.into())));
+        }
+        assert_eq!(read("SIGNS"), Ok(()));
         assert!(!format!("{env:?}").contains("s3cret"));
     }
 }

@@ -44,6 +44,9 @@ pub(crate) fn check_url(url: &Url, allow: &Networks) -> Vec<Problem> {
     if !url.username().is_empty() || url.password().is_some() {
         problems.push(problem("url", "a url must not hold a user or password, name a secret by `token_env`"));
     }
+    if ["${", "$%7B"].iter().any(|begun| url.as_str().contains(begun)) {
+        problems.push(problem("url", "nothing fills in a placeholder such as `${NAME}`, write the url out"));
+    }
     if let Err(blocked) = Guard::new(allow.clone()).url(url) {
         problems.push(problem("url", blocked.to_string()));
     }
@@ -91,6 +94,8 @@ fn header_problem(name: &str, value: &str) -> Option<Problem> {
         format!("`{name}` is not a header name")
     } else if HeaderValue::from_str(value).is_err() {
         format!("the value of `{name}` cannot be sent in a header")
+    } else if value.contains("${") {
+        format!("nothing fills in the placeholder in `{name}`, name the variable by `headers_env`")
     } else {
         let lower = name.to_ascii_lowercase();
         if SECRET.contains(&lower.as_str()) {
@@ -126,6 +131,9 @@ mod tests {
         check("https://user:pw@example.com/", 1);
         check("https://10.0.0.1/", 1);
         check("file:///etc/passwd", 2);
+        check("https://example.com/${TOKEN}", 1);
+        check("https://example.com/in?key=${TOKEN}", 1);
+        check("https://example.com/in?price=$5", 0);
     }
 
     #[test]
@@ -143,6 +151,8 @@ mod tests {
         check("accept", "application/json", None);
         check("Authorization", "Bearer x", Some("token_env"));
         check("X-Api-Key", "x", Some("headers_env"));
+        check("X-Team", "${TEAM}", Some("headers_env"));
+        check("X-Price", "$5", None);
         check("Host", "x", Some("cannot be chosen"));
         check("X-Forwarded-Host", "x", Some("cannot be chosen"));
         check("Transfer-Encoding", "chunked", Some("cannot be chosen"));
