@@ -1,11 +1,11 @@
 //! The embedded log: the suite on a real and on a simulated disk, and what only
-//! files can do: rotate, fill up, fail, be locked, be removed by retention.
+//! files can do: rotate, fill up, fail, be locked.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc};
 
 use async_trait::async_trait;
 use hook_log::{
-    AppendError, EmbeddedLog, Log, OpenError, Options, ReadError, RealDisk, Retention, Start, TopicSet,
+    AppendError, EmbeddedLog, Log, OpenError, Options, ReadError, RealDisk, Start, TopicSet,
     conformance::{self, Subject},
     embedded::disk::Disk,
     sim::SimDisk,
@@ -197,77 +197,6 @@ async fn running_out_of_space_loses_nothing_and_heals() {
         disk.crash();
         drop(log);
         assert_eq!(values(&open(&disk, options(&time)), "events").await, kept);
-    }
-}
-
-fn kept(max_age: Option<u64>, max_bytes: Option<u64>) -> Retention {
-    Retention { max_age: max_age.map(Duration::from_millis), max_bytes }
-}
-
-#[tokio::test]
-async fn retention_by_bytes_removes_whole_segments() {
-    let (disk, time) = (SimDisk::new(0), Time::default());
-    let options = Options { retention: kept(None, Some(10_000)), ..options(&time) };
-    let log = open(&disk, options.clone());
-    put(&log, "events", format!("{:0>300}", 0)).await.unwrap();
-    let mut reader = log.subscribe("slow", TopicSet::one(topic("events")), Start::Beginning).await.unwrap();
-    for number in 1..100 {
-        put(&log, "events", format!("{number:0>300}")).await.unwrap();
-    }
-    log.retain().await;
-    let lane = log.topics().await.unwrap().remove(0).lanes.remove(0);
-    assert!(lane.bytes <= 10_000 && lane.first > 0 && lane.next == 100, "{lane:?}");
-    assert_eq!(scan(&log, "events").await.unwrap()[0].position.offset, lane.first);
-    assert_eq!(log.read(&position("events", lane.first - 1)).await.unwrap(), None);
-    let entries = reader.next(1).await.unwrap();
-    assert_eq!(entries[0].position.offset, lane.first, "a reader goes on at the oldest that is left");
-    let missed = log.stats().missed;
-    assert_eq!((missed[0].group.as_str(), missed[0].records), ("slow", lane.first));
-}
-
-#[tokio::test]
-async fn retention_by_age_never_reuses_a_position() {
-    let (disk, time) = (SimDisk::new(0), Time::default());
-    let mut options = options(&time);
-    options.retention_by_topic.insert(topic("events"), kept(Some(1_000), None));
-    let log = open(&disk, options.clone());
-    time.set(10_000);
-    put(&log, "events", "old").await.unwrap();
-    put(&log, "others", "old").await.unwrap();
-    time.set(11_000);
-    log.retain().await;
-    assert_eq!(values(&log, "events").await, ["old"], "not older than its age");
-    time.set(11_001);
-    log.retain().await;
-    assert!(values(&log, "events").await.is_empty());
-    assert_eq!(values(&log, "others").await, ["old"], "another topic's rule");
-    disk.crash();
-    drop(log);
-    let log = open(&disk, options);
-    assert_eq!(put(&log, "events", "new").await, Ok(1));
-}
-
-#[tokio::test]
-async fn a_reader_in_a_removed_segment_goes_on() {
-    let (disk, time) = (SimDisk::new(0), Time::default());
-    let options = Options { retention: kept(None, Some(4_000)), ..options(&time) };
-    let log = open(&disk, options);
-    let mut reader = log.subscribe("slow", TopicSet::one(topic("events")), Start::Beginning).await.unwrap();
-    for number in 0..30 {
-        put(&log, "events", format!("{number:0>300}")).await.unwrap();
-    }
-    assert_eq!(reader.next(3).await.unwrap().len(), 3);
-    for number in 30..100 {
-        put(&log, "events", format!("{number:0>300}")).await.unwrap();
-    }
-    log.retain().await;
-    let mut last = 2;
-    while last < 99 {
-        for entry in reader.next(7).await.unwrap() {
-            assert!(entry.position.offset > last, "{} after {last}", entry.position);
-            assert_eq!(text(&entry), format!("{:0>300}", entry.position.offset));
-            last = entry.position.offset;
-        }
     }
 }
 

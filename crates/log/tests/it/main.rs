@@ -7,4 +7,5 @@ mod embedded;
 mod fuzz;
 mod memory;
 mod repair;
+mod retention;
 mod support;
