@@ -314,10 +314,25 @@ pub(crate) enum Log {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use clap::{CommandFactory, Parser};
+
+    use super::Cli;
 
     #[test]
     fn the_grammar_is_sound() {
-        super::Cli::command().debug_assert();
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_may_stand_on_either_side_of_the_command() {
+        let app = |line: &str| {
+            let cli = Cli::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));
+            (cli.global.app, cli.global.json)
+        };
+        for command in ["run", "serve", "smash", "check", "config show", "events list", "dlq list"] {
+            let expected = (Some("reviews".to_owned()), true);
+            assert_eq!(app(&format!("hook --app reviews --json {command}")), expected, "{command}");
+            assert_eq!(app(&format!("hook {command} --app reviews --json")), expected, "{command}");
+        }
     }
 }

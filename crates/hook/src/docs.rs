@@ -1,6 +1,6 @@
 //! The user's pages, held against the program.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fs, path::Path};
 
 use clap::{CommandFactory, Parser};
 use hook_core::{contract, source::PRESETS};
@@ -118,4 +118,22 @@ fn cargo_run_is_the_product() {
     let members = manifest["workspace"]["default-members"].as_array().unwrap();
     assert!(readme.contains("cargo run --release -- demo"));
     assert_eq!(members.iter().filter_map(|member| member.as_str()).collect::<Vec<_>>(), ["crates/hook"]);
+}
+
+#[test]
+fn every_test_that_holds_a_trap_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let page = include_str!("../../../docs/traps.md");
+    let rows: Vec<&str> =
+        page.lines().filter(|line| line.starts_with("| ") && !line.contains("| test |")).collect();
+    assert!(rows.len() > 40, "the page has lost its rows");
+    for row in rows {
+        let cells: Vec<&str> = row.split(" | ").collect();
+        assert_eq!(cells.len(), 3, "{row}");
+        for test in cells[2].trim_end_matches(" |").split("<br>") {
+            let (path, name) = test.trim_matches('`').split_once("::").unwrap_or_else(|| panic!("{row}"));
+            let text = fs::read_to_string(root.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+            assert!(text.contains(&format!("fn {name}(")), "{path} has no `{name}`");
+        }
+    }
 }

@@ -113,6 +113,19 @@ async fn what_was_sent_is_handed_over_byte_for_byte() {
 }
 
 #[tokio::test]
+async fn the_case_of_a_header_means_nothing() {
+    let running = ingress("", Script::accepting()).await;
+    for name in ["x-hub-signature-256", "X-Hub-Signature-256", "X-HUB-SIGNATURE-256", "x-hUB-sIGNATURE-256"] {
+        let request = format!(
+            "POST /webhook/github HTTP/1.1\r\nHOST: x\r\nCONTENT-LENGTH: 2\r\nConnection: close\r\n{name}: sha256=00\r\n\r\n{{}}"
+        );
+        assert!(running.exchange(&request).await.starts_with("HTTP/1.1 202"), "{name}");
+        let raw = running.script.seen.lock().unwrap().pop().unwrap();
+        assert_eq!(raw.headers["X-Hub-Signature-256"], "sha256=00", "{name}");
+    }
+}
+
+#[tokio::test]
 async fn paths_and_methods() {
     let script = Script::answering(|raw| match raw.method {
         Method::POST => Ok(accepted()),

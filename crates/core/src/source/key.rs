@@ -113,3 +113,21 @@ fn hash<M: Mac + KeyInit>(secret: &SecretSlice<u8>, content: &[&[u8]]) -> Vec<u8
     content.iter().for_each(|part| mac.update(part));
     mac.finalize().into_bytes().to_vec()
 }
+
+#[cfg(test)]
+mod tests {
+    /// Time cannot be measured in a test, so the text is held: whoever compares a
+    /// secret in another way has to come past here.
+    #[test]
+    fn no_comparison_of_a_secret_ends_early() {
+        let text = include_str!("key.rs");
+        let accepts = text.split("fn accepts").nth(1).unwrap().split("fn sign").next().unwrap();
+        let arms = accepts.matches("Self::").count();
+        let takes_its_time = ["ct_eq", "verify_strict", "=> false"].map(|way| accepts.contains(way));
+        assert_eq!((arms, takes_its_time), (4, [true; 3]));
+        assert_eq!(accepts.matches("ct_eq").count(), 2, "one for each secret that is a text");
+        for early in [" == ", " != ", ".eq(", "starts_with", "matches!"] {
+            assert!(!accepts.contains(early), "`{early}` ends at the first difference");
+        }
+    }
+}

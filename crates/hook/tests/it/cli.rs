@@ -195,6 +195,20 @@ async fn send_signs_as_the_provider_would() {
 }
 
 #[tokio::test]
+async fn a_file_is_replayed_as_it_is_or_signed_by_a_source() {
+    let hook = Hook::running(|bind| contract(bind, &[])).await;
+    std::fs::write(hook.folder().join("payload.json"), BODY).unwrap();
+    let url = format!("http://{}/webhook/github", hook.address);
+    let replay = ["replay", "webhook", "--url", &url, "--file", "payload.json"];
+    let header = ["--header", "x-github-event: push"];
+    let unsigned = hook.run(&[&replay[..], &header].concat());
+    assert_eq!(unsigned.code, Some(1), "{unsigned:?}");
+    assert!(unsigned.stdout.contains("401"), "{unsigned:?}");
+    let signed = hook.json(&[&replay[..], &header, &["--source", "github"]].concat());
+    assert_eq!(signed["status"], 202, "{signed:#}");
+}
+
+#[tokio::test]
 async fn a_refusal_makes_send_fail() {
     let hook = Hook::running(|bind| contract(bind, &[])).await;
     std::fs::write(hook.folder().join("payload.json"), "no json").unwrap();

@@ -37,6 +37,28 @@ async fn a_delivery_is_signed_by_standard_webhooks() {
 }
 
 #[tokio::test]
+async fn what_is_accepted_is_delivered_however_large() {
+    let receiver = Receiver::start().await;
+    let address = receiver.address;
+    let hook = Hook::running(move |bind| contract(bind, &[("out", address, "body = \"payload\"")])).await;
+    let sender = Sender::new();
+    let mut sent = Vec::new();
+    for size in [1_000_000, 1_048_576, 1_048_577, 5_000_000] {
+        let body = format!("{{\"x\":\"{}\"}}", "x".repeat(size - 8)).into_bytes();
+        assert_eq!(body.len(), size);
+        let id = sender.accepted(hook.address, "push", &size.to_string(), &body).await;
+        sent.push((id, body));
+    }
+    sender.accepted(hook.address, "push", "small", BODY).await;
+    receiver.wait_for(sent.len() + 1).await;
+    let taken = receiver.taken();
+    for (id, body) in sent {
+        let found = taken.iter().find(|delivery| delivery.id() == id);
+        assert!(found.is_some_and(|delivery| delivery.body == body), "{} bytes", body.len());
+    }
+}
+
+#[tokio::test]
 async fn a_failure_is_tried_again_with_the_same_id_and_bytes() {
     let receiver = Receiver::start().await;
     let address = receiver.address;

@@ -28,6 +28,31 @@ async fn a_stop_waits_for_what_is_under_way_and_nothing_comes_twice() {
 }
 
 #[tokio::test]
+async fn every_half_stops_by_either_signal_and_loses_nothing() {
+    let mut receiver = Receiver::start().await;
+    let address = receiver.address;
+    let mut hook = Hook::new(move |bind| contract(bind, &[("out", address, "")]));
+    receiver.die().await;
+    let mut ids = Vec::new();
+    for (role, signal) in [("run", "-INT"), ("serve", "-INT"), ("serve", "-TERM"), ("run", "-TERM")] {
+        hook.spawn(role);
+        assert!(hook.ready().await, "{}", hook.stderr());
+        for number in 0..5 {
+            let delivery = format!("{role} {signal} {number}");
+            ids.push(Sender::new().accepted(hook.address, "push", &delivery, BODY).await);
+        }
+        hook.signal(signal);
+        assert_eq!(hook.ended().await.code(), Some(0), "{role} {signal}: {}", hook.stderr());
+    }
+    receiver.revive().await;
+    hook.spawn("smash");
+    let taken = receiver.wait_for(ids.len()).await;
+    assert_eq!(taken.iter().map(|delivery| delivery.id()).collect::<Vec<_>>(), ids);
+    hook.signal("-INT");
+    assert_eq!(hook.ended().await.code(), Some(0), "{}", hook.stderr());
+}
+
+#[tokio::test]
 async fn while_stopping_nothing_new_is_taken() {
     let receiver = Receiver::start().await;
     let address = receiver.address;

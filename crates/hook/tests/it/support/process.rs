@@ -138,7 +138,13 @@ impl Hook {
 
     /// SIGTERM, without waiting.
     pub(crate) fn terminate(&self) {
-        assert!(Command::new("kill").arg(self.pid().to_string()).status().unwrap().success());
+        self.signal("-TERM");
+    }
+
+    /// A signal, as `kill` names it.
+    pub(crate) fn signal(&self, name: &str) {
+        let mut kill = Command::new("kill");
+        assert!(kill.args([name, &self.pid().to_string()]).status().unwrap().success());
     }
 
     /// Waits until it ended by itself.

@@ -13,7 +13,7 @@ use std::{
 use axum::{
     Router,
     body::Bytes,
-    extract::State,
+    extract::{DefaultBodyLimit, State},
     http::{HeaderMap, StatusCode, Uri},
 };
 use hyper::server::conn::http1;
@@ -150,7 +150,7 @@ impl Drop for Receiver {
 
 /// Connections are of this task, so that they break when it is aborted.
 async fn serve(listener: TcpListener, shared: Arc<Shared>) {
-    let app = Router::new().fallback(take).with_state(shared);
+    let app = Router::new().fallback(take).layer(DefaultBodyLimit::disable()).with_state(shared);
     let mut connections = JoinSet::new();
     loop {
         let (stream, _) = listener.accept().await.unwrap();
