@@ -443,7 +443,7 @@ async fn what_nobody_wants_is_counted_or_kept_as_the_policy_says() {
         assert_eq!(reasons.len(), letters.max(1), "{reasons:?}");
         let metrics = world.metrics.render();
         assert!(metrics.contains(&format!("hook_unrouted_total{{topic=\"{CORE}\"}} 1")), "{metrics}");
-        let committed = world.log.committed("hook.app.unrouted").await.unwrap();
+        let committed = world.log.committed("hook.app/unrouted").await.unwrap();
         assert_eq!(committed.iter().map(|position| position.offset).sum::<u64>(), 2);
     }
 }
