@@ -72,6 +72,8 @@ pub struct EmbeddedLog {
     queue: tokio_mpsc::UnboundedSender<Command>,
     waiting: Arc<Semaphore>,
     running: Mutex<Option<Running>>,
+    /// Held while a group begins, so that nobody counts on it before it is durable.
+    beginning: tokio::sync::Mutex<()>,
 }
 
 /// What stops when the log is closed.
@@ -104,7 +106,9 @@ impl EmbeddedLog {
         let writer = spawn("hook-log-writer", move || writer.run(commands)).map_err(io)?;
         let keeper = spawn("hook-log-keeper", move || keeper.run(&job_queue)).map_err(io)?;
         let running = Mutex::new(Some(Running { writer, keeper, _lock: lock }));
-        Ok(Self { shared, queue, waiting: Arc::new(Semaphore::new(WAITING_KIB as usize)), running })
+        let (waiting, beginning) =
+            (Arc::new(Semaphore::new(WAITING_KIB as usize)), tokio::sync::Mutex::default());
+        Ok(Self { shared, queue, waiting, running, beginning })
     }
 
     /// Finishes what was appended, saves the cursors and gives the directory back.
@@ -180,9 +184,11 @@ impl Log for EmbeddedLog {
         start: Start,
     ) -> Result<Box<dyn Subscription>, ReadError> {
         self.shared.check_open()?;
+        let one_at_a_time = self.beginning.lock().await;
         if !self.shared.groups().knows(group) {
             self.begin(group, &topics, start).await?;
         }
+        drop(one_at_a_time);
         Ok(Box::new(GroupReader::new(Arc::clone(&self.shared), group.to_owned(), topics)))
     }
 
@@ -231,15 +237,12 @@ impl EmbeddedLog {
             wanted.iter().map(place).collect::<io::Result<Vec<_>>>()
         });
         let places = places.await?;
-        {
-            let mut groups = self.shared.groups();
-            if !groups.knows(group) {
-                groups.begin(group, places);
-            }
-        }
+        self.shared.groups().begin(group, places);
         let (done, saved) = oneshot::channel();
         self.shared.ask(Job::Save(done));
-        Ok(saved.await.map_err(|_| ReadError::Closed)??)
+        let saved = saved.await.map_err(|_| ReadError::Closed).and_then(|saved| Ok(saved?));
+        // A group that is not durable has not begun: the next attempt decides anew.
+        saved.inspect_err(|_| self.shared.groups().forget(group))
     }
 }
 

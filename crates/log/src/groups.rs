@@ -41,6 +41,11 @@ impl Groups {
         }
     }
 
+    /// Makes the group unknown, with all its places.
+    pub(crate) fn forget(&mut self, group: &str) {
+        self.0.remove(group);
+    }
+
     /// The first offset that the group has not settled; from now on it is known to
     /// read this topic, so what retention takes from it is counted.
     pub(crate) fn enter(&mut self, group: &str, topic: &Topic) -> u64 {

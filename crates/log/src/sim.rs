@@ -37,6 +37,7 @@ impl SimDisk {
             capacity: u64::MAX,
             reserves: true,
             failing_syncs: 0,
+            failing_removes: 0,
         })))
     }
 
@@ -63,6 +64,11 @@ impl SimDisk {
     /// The next `count` syncs fail, and what they should have written is lost.
     pub fn fail_syncs(&self, count: u32) {
         self.lock_state().failing_syncs = count;
+    }
+
+    /// The next `count` removals of a file fail, and the file stays.
+    pub fn fail_removes(&self, count: u32) {
+        self.lock_state().failing_removes = count;
     }
 
     /// The bytes that fit on the disk, reserved space included.
@@ -207,6 +213,10 @@ impl Disk for Process {
         let mut state = self.state()?;
         if !state.names.files.contains_key(path) {
             return Err(io::ErrorKind::NotFound.into());
+        }
+        if state.failing_removes > 0 {
+            state.failing_removes -= 1;
+            return Err(io::ErrorKind::PermissionDenied.into());
         }
         state.change_names(NameOp::Remove(path.to_owned()));
         Ok(())

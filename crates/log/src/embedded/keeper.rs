@@ -103,7 +103,8 @@ impl Keeper {
         }
         if self.sync_at.is_some_and(|at| at <= now) {
             self.sync_at = None;
-            report("sync cursors", self.slots.sync());
+            let synced = self.sync();
+            report("sync cursors", synced);
         }
         if self.retain_at <= now {
             self.retain();
@@ -134,13 +135,24 @@ impl Keeper {
     }
 
     fn save(&mut self) -> io::Result<()> {
-        self.slots.write(&self.shared.saved())
+        let saved = self.slots.write(&self.shared.saved());
+        saved.inspect_err(|_| self.save_again())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        let synced = self.slots.sync();
+        synced.inspect_err(|_| self.save_again())
+    }
+
+    /// Cursors that did not reach the disk are written anew, not synced again.
+    fn save_again(&mut self) {
+        self.save_at.get_or_insert(Instant::now() + SYNC_EVERY);
     }
 
     fn save_durably(&mut self) -> io::Result<()> {
         (self.save_at, self.sync_at) = (None, None);
         self.save()?;
-        self.slots.sync()
+        self.sync()
     }
 
     fn reserve(&self, file: &dyn DiskFile, reserved: &AtomicU64, to: u64) -> io::Result<()> {
@@ -196,5 +208,38 @@ impl Keeper {
 fn report(what: &str, outcome: io::Result<()>) {
     if let Err(error) = outcome {
         tracing::warn!(%error, "could not {what}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        embedded::{cursors::Saved, disk::Disk, options::Options},
+        sim::SimDisk,
+    };
+
+    fn keeper(disk: &Arc<dyn Disk>) -> Keeper {
+        let options = Options::new("/log", Arc::new(|| 0));
+        disk.create_dir(&options.dir).unwrap();
+        let slots = Slots::open(&**disk, &options.dir).unwrap().0;
+        let shared = Shared::new(options, Arc::clone(disk), Saved::default(), mpsc::channel().0);
+        Keeper::new(Arc::new(shared), slots, tokio::sync::mpsc::unbounded_channel().0)
+    }
+
+    #[test]
+    fn cursors_that_could_not_be_saved_are_saved_again() {
+        let sim = SimDisk::new(0);
+        let disk = sim.process();
+        let mut keeper = keeper(&disk);
+        keeper.save_durably().unwrap();
+        assert_eq!(keeper.save_at, None);
+        sim.fail_syncs(1);
+        keeper.save_durably().unwrap_err();
+        assert!(keeper.save_at.is_some(), "after a failed sync");
+        sim.kill();
+        keeper.save_at = Some(Instant::now());
+        keeper.do_what_is_due();
+        assert!(keeper.save_at.is_some(), "after a failed write");
     }
 }

@@ -31,9 +31,15 @@ pub(crate) fn apply(shared: &Shared, lane: &Lane, roll: impl FnOnce()) -> io::Re
             break;
         }
         lane.segments_mut().remove(0);
+        if let Err(error) = unlink(disk, lane, &oldest) {
+            // What cannot be removed is still there: without it readers, and whoever
+            // opens the log next, would find a hole once the one after it went.
+            lane.segments_mut().insert(0, oldest);
+            return Err(error);
+        }
         shared.missed(&lane.topic, oldest.base, next);
         tracing::info!(topic = %lane.topic, from = oldest.base, to = next - 1, "retention removed a segment");
-        remove(disk, lane, &oldest)?;
+        disk.sync_dir(&lane.dir)?;
     }
     Ok(())
 }
@@ -54,12 +60,15 @@ fn is_older(disk: &dyn Disk, segment: &Segment, cutoff: Option<u64>) -> bool {
     last.is_ok_and(|last| last < cutoff)
 }
 
-/// Made durable one by one, so that no crash can leave a hole between two.
-fn remove(disk: &dyn Disk, lane: &Lane, segment: &Segment) -> io::Result<()> {
-    match disk.remove(&index_path(&segment.path)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+/// Only once every removal before it is durable, so that no crash can leave a hole
+/// between two.
+fn unlink(disk: &dyn Disk, lane: &Lane, segment: &Segment) -> io::Result<()> {
+    disk.sync_dir(&lane.dir)?;
+    for path in [&index_path(&segment.path), &segment.path] {
+        match disk.remove(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
     }
-    disk.remove(&segment.path)?;
-    disk.sync_dir(&lane.dir)
+    Ok(())
 }

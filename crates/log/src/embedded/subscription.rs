@@ -37,17 +37,21 @@ impl GroupReader {
         }
     }
 
-    /// Entries of the first feed that has some, each in turn.
+    /// Entries of the first feed that has some, each in turn. A feed that cannot be
+    /// read is passed over, and its error told when no other has any.
     async fn take(&mut self, max: usize) -> Result<Vec<Entry>, ReadError> {
+        let mut failure = None;
         for _ in 0..self.feeds.len() {
             let turn = self.turn % self.feeds.len();
-            let entries = self.feeds[turn].take(max).await?;
+            let taken = self.feeds[turn].take(max).await;
             self.turn = turn + 1;
-            if !entries.is_empty() {
-                return Ok(entries);
+            match taken {
+                Ok(entries) if !entries.is_empty() => return Ok(entries),
+                Ok(_) => {}
+                Err(error) => failure = failure.or(Some(error)),
             }
         }
-        Ok(Vec::new())
+        failure.map_or(Ok(Vec::new()), Err)
     }
 }
 

@@ -21,6 +21,7 @@ pub(super) struct State {
     pub(super) capacity: u64,
     pub(super) reserves: bool,
     pub(super) failing_syncs: u32,
+    pub(super) failing_removes: u32,
 }
 
 #[derive(Clone, Default)]
@@ -98,7 +99,7 @@ impl State {
     pub(super) fn reboot(&mut self) {
         self.boot += 1;
         self.locks.clear();
-        self.failing_syncs = 0;
+        (self.failing_syncs, self.failing_removes) = (0, 0);
     }
 
     pub(super) fn crash(&mut self) {

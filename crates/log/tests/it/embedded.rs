@@ -309,6 +309,40 @@ async fn damage_in_an_older_segment_is_told_to_its_reader() {
     assert_eq!(put(&log, "events", "appends go on").await, Ok(50));
 }
 
+#[tokio::test]
+async fn a_damaged_topic_does_not_stop_the_others() {
+    let (disk, time) = (SimDisk::new(0), Time::default());
+    let log = open(&disk, options(&time));
+    for name in ["before", "events", "later"] {
+        for number in 0..20 {
+            put(&log, name, format!("{number:0>300}")).await.unwrap();
+        }
+    }
+    disk.flip(&segment(0), 100);
+    let all = TopicSet::matching(|_| true);
+    let mut reader = log.subscribe("all", all, Start::Beginning).await.unwrap();
+    let mut found = 0;
+    while found < 40 {
+        found += reader.next(7).await.unwrap().iter().filter(|e| e.position.topic != topic("events")).count();
+    }
+    assert!(matches!(reader.next(7).await, Err(ReadError::Corrupt { .. })), "the damage is told at last");
+    put(&log, "later", "after").await.unwrap();
+    assert_eq!(text(&reader.next(7).await.unwrap()[0]), "after");
+}
+
+#[tokio::test]
+async fn a_group_that_could_not_be_saved_has_not_begun() {
+    let (disk, time) = (SimDisk::new(0), Time::default());
+    let log = open(&disk, options(&time));
+    put(&log, "events", "first").await.unwrap();
+    let join = |start| log.subscribe("group", TopicSet::one(topic("events")), start);
+    disk.fail_syncs(1);
+    assert!(matches!(join(Start::Beginning).await, Err(ReadError::Io(_))));
+    let mut reader = join(Start::Now).await.unwrap();
+    put(&log, "events", "second").await.unwrap();
+    assert_eq!(text(&reader.next(1).await.unwrap()[0]), "second");
+}
+
 /// The last record is durable and known to be, because the log was closed.
 #[tokio::test]
 async fn a_vanished_end_is_damage() {

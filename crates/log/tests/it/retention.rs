@@ -13,7 +13,7 @@ use hook_log::{
     sim::SimDisk,
 };
 
-use crate::support::{Time, open, options, position, put, scan, text, topic, values};
+use crate::support::{Time, open, options, position, put, scan, segment, text, topic, values};
 
 fn kept(max_age: Option<u64>, max_bytes: Option<u64>) -> Retention {
     Retention { max_age: max_age.map(Duration::from_millis), max_bytes }
@@ -148,4 +148,28 @@ async fn appends_do_not_wait_for_retention() {
     drop(go);
     retaining.await.unwrap();
     assert_eq!(text(scan(&log, "events").await.unwrap().last().unwrap()), format!("{:0>300}", 199));
+}
+
+#[tokio::test]
+async fn a_segment_that_cannot_be_removed_leaves_no_hole() {
+    let (disk, time) = (SimDisk::new(0), Time::default());
+    let keeps_all = options(&time);
+    let options = Options { retention: kept(None, Some(10_000)), ..keeps_all.clone() };
+    let log = open(&disk, options.clone());
+    for number in 0..100 {
+        put(&log, "events", format!("{number:0>300}")).await.unwrap();
+    }
+    disk.fail_removes(1);
+    log.retain().await;
+    log.retain().await;
+    drop(log);
+    let left = values(&open(&disk, keeps_all), "events").await;
+    assert!(left.len() < 40, "it was not tried again");
+    let log = open(&disk, options);
+    let first = scan(&log, "events").await.unwrap()[0].position.offset;
+    disk.process().remove(&segment(first)).unwrap();
+    put(&log, "events", format!("{:0>5000}", 100)).await.unwrap();
+    log.retain().await;
+    let found: Vec<_> = scan(&log, "events").await.unwrap().iter().map(|e| e.position.offset).collect();
+    assert_eq!(found, (found[0]..101).collect::<Vec<_>>(), "a segment that is gone counts as removed");
 }
