@@ -26,8 +26,10 @@ use crate::guard::{Blocked, Guard, Networks};
 
 /// What is read of an answer; the rest is thrown away.
 const EXCERPT_BYTES: usize = 4 << 10;
-/// What of it is told to a person.
-const REASON_CHARS: usize = 600;
+/// What of it is kept for a person.
+const EXCERPT_CHARS: usize = 600;
+/// From this length on a value in the URL's query may be a token; `v=2` is none.
+const SHORTEST_TOKEN: usize = 6;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Makes attempts against one URL.
@@ -64,7 +66,8 @@ pub(crate) struct Reply {
     pub(crate) html: bool,
     /// The first bytes of its body.
     pub(crate) body: Bytes,
-    /// The same for a person: one line, short, our secrets taken out.
+    /// The same for a person: one line, short, our secrets taken out. May repeat the
+    /// payload.
     pub(crate) excerpt: String,
 }
 
@@ -74,7 +77,8 @@ impl Client {
     /// # Errors
     /// When the URL's host is a literal that the guard refuses, or TLS cannot be set up.
     pub(crate) fn new(context: &BuildContext, to: Destination<'_>) -> Result<Self, BuildError> {
-        let Destination { url, timeout, allow, headers, secrets } = to;
+        let Destination { url, timeout, allow, headers, mut secrets } = to;
+        secrets.extend(query_secrets(url));
         let guard = Guard::new(allow.clone());
         guard.url(url).map_err(|blocked| BuildError::Resource(blocked.to_string()))?;
         let http = reqwest::Client::builder()
@@ -104,7 +108,8 @@ impl Client {
     /// # Errors
     /// When there is no answer, judged by how far the request came.
     pub(crate) async fn send(&self, request: Request) -> Result<Reply, DeliverError> {
-        let response = self.http.execute(request).await.map_err(|error| judge_transport(&error))?;
+        let response =
+            self.http.execute(request).await.map_err(|error| judge_transport(&error.without_url()))?;
         let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
         let after = text(header::RETRY_AFTER).and_then(|value| retry_after::parse(value, self.clock.now()));
         let html = text(header::CONTENT_TYPE).is_some_and(|value| value.starts_with("text/html"));
@@ -127,7 +132,7 @@ impl Client {
             }
             line.push_str(word);
         }
-        match line.char_indices().nth(REASON_CHARS) {
+        match line.char_indices().nth(EXCERPT_CHARS) {
             Some((end, _)) => format!("{}…", &line[..end]),
             None => line,
         }
@@ -137,13 +142,22 @@ impl Client {
 impl Reply {
     /// The facts of an answer that was no success.
     pub(crate) fn failure(&self) -> Failure {
-        let said = if self.excerpt.is_empty() { String::new() } else { format!(": {}", self.excerpt) };
         Failure {
-            reason: format!("the destination answered {}{said}", self.status),
+            reason: format!("the destination answered {}", self.status),
+            excerpt: (!self.excerpt.is_empty()).then(|| self.excerpt.clone()),
             status: Some(self.status),
             after: self.after,
         }
     }
+}
+
+/// What a URL's query may hold as a token, as it is written and as it is meant.
+fn query_secrets(url: &Url) -> impl Iterator<Item = SecretString> {
+    let written = url.query().unwrap_or_default().split('&');
+    let written = written.filter_map(|pair| Some(pair.split_once('=')?.1.to_owned()));
+    let meant = url.query_pairs().map(|(_, value)| value.into_owned());
+    let long = |value: &String| value.chars().count() >= SHORTEST_TOKEN;
+    written.chain(meant).filter(long).map(SecretString::from)
 }
 
 /// A request that never arrived leaves the event as it was; one that may have been
@@ -208,8 +222,17 @@ mod tests {
         check("no\r\n\tsuch \u{1b}[31m agent", "no such [31m agent");
         check("bad `Bearer t0ken` and t0ken", "bad `Bearer [secret]` and [secret]");
         check("", "");
-        assert_eq!(client.excerpt("é".repeat(5000).as_bytes()).chars().count(), REASON_CHARS + 1);
+        assert_eq!(client.excerpt("é".repeat(5000).as_bytes()).chars().count(), EXCERPT_CHARS + 1);
         assert_eq!(client.excerpt(b"\xff\xfe"), "\u{fffd}\u{fffd}");
+    }
+
+    #[test]
+    fn a_token_in_the_query_is_a_secret_too() {
+        let url = "https://example.com/in?v=2&token=s3cr%2Fet-key".parse().unwrap();
+        let client = made(&url, vec![]).unwrap();
+        let check = |body: &str, expect: &str| assert_eq!(client.excerpt(body.as_bytes()), expect);
+        check("no such key: s3cr/et-key", "no such key: [secret]");
+        check("POST /in?v=2&token=s3cr%2Fet-key", "POST /in?v=2&token=[secret]");
     }
 
     #[test]

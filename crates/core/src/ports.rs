@@ -211,10 +211,13 @@ pub enum DeliverError {
 }
 
 /// The facts of a failed attempt.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Failure {
     /// For a person; never holds a payload or a secret.
     pub reason: String,
+    /// The beginning of what the destination answered, which may repeat the payload:
+    /// kept with the event in dead letters and the journal, never logged.
+    pub excerpt: Option<String>,
     /// The HTTP status, where there is one.
     pub status: Option<u16>,
     /// When the destination wants to be asked again (`Retry-After`).
@@ -267,6 +270,26 @@ impl Failure {
     /// A failure with nothing but a reason.
     pub fn because(reason: impl Into<String>) -> Self {
         Self { reason: reason.into(), ..Self::default() }
+    }
+
+    /// `reason`, and after it what the destination answered. Only for what is kept
+    /// with the event, never for a log line.
+    pub(crate) fn quoted_after(&self, reason: &str) -> String {
+        match &self.excerpt {
+            Some(excerpt) => format!("{reason}: {excerpt}"),
+            None => reason.to_owned(),
+        }
+    }
+}
+
+/// Leaves the excerpt out: it may repeat the payload.
+impl std::fmt::Debug for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Failure")
+            .field("reason", &self.reason)
+            .field("status", &self.status)
+            .field("after", &self.after)
+            .finish_non_exhaustive()
     }
 }
 

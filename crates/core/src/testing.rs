@@ -202,5 +202,5 @@ pub fn number(id: EventId) -> u64 {
 
 /// A failure that asks to be tried again after this time, if any.
 pub fn failure(after: Option<Duration>) -> Failure {
-    Failure { reason: "as the script says".into(), status: Some(500), after }
+    Failure { reason: "as the script says".into(), status: Some(500), after, ..Failure::default() }
 }

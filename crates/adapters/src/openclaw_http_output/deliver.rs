@@ -57,7 +57,7 @@ fn classify(reply: &Reply) -> Result<Delivered, DeliverError> {
 fn admitted(reply: &Reply) -> Result<Delivered, DeliverError> {
     if reply.html {
         let reason = "the url answers with a web page, it is not a hooks endpoint of OpenClaw";
-        let failure = Failure { reason: reason.to_owned(), status: Some(reply.status), after: None };
+        let failure = Failure { status: Some(reply.status), ..Failure::because(reason) };
         return Err(DeliverError::Halted(failure));
     }
     let said = serde_json::from_slice(&reply.body).unwrap_or(Said { ok: None, run_id: None });

@@ -119,8 +119,19 @@ async fn answers_are_judged_with_their_retry_after() {
         };
         assert_eq!((judged, failure.status), (expect, Some(status)));
         assert_eq!(failure.after, after.map(Duration::from_secs), "{status} {header:?}");
-        assert_eq!(failure.reason, format!("the destination answered {status}: no such [secret] here"));
+        assert_eq!(failure.reason, format!("the destination answered {status}"));
+        assert_eq!(failure.excerpt.as_deref(), Some("no such [secret] here"));
     }
+}
+
+#[tokio::test]
+async fn an_answer_that_repeats_the_payload_is_no_reason() {
+    let receiver = Receiver::answering(|got| response(422, &[], &String::from_utf8_lossy(&got.body))).await;
+    let result = deliver(&receiver, "body = 'payload'", &[], &event("{\"note\":\"hunter2\"}")).await;
+    let error = result.unwrap_err();
+    assert_eq!(error.to_string(), "refused: the destination answered 422");
+    assert!(!format!("{error:?}").contains("hunter2"));
+    assert_eq!(error.failure().excerpt.as_deref(), Some("{\"note\":\"hunter2\"}"));
 }
 
 #[tokio::test]
@@ -141,7 +152,7 @@ async fn a_large_answer_is_not_read_whole() {
     let Err(DeliverError::Refused(failure)) = deliver(&receiver, "", &[], &event("{}")).await else {
         panic!("a 400 is a refusal")
     };
-    assert!(failure.reason.len() < 2 << 10);
+    assert!(failure.excerpt.unwrap().len() < 2 << 10);
 }
 
 #[tokio::test]

@@ -66,14 +66,14 @@ impl Engine {
         // given up must not become another one, or it would come round for ever.
         let waived = !pending.required && reason != Reason::Malformed;
         if waived || pending.position.topic == self.dead_letters {
-            return self.dropped(id, reason, error);
+            return self.dropped(id, reason, error, failure);
         }
         note::given_up(self.subject(pending), "dead_lettering", reason.as_str(), error);
         let letter = DeadLetter {
             adapter: Some(self.line.adapter.to_string()),
             event_id: pending.event.as_ref().map(|event| event.id),
             failed_at: self.clock.now(),
-            error: error.to_owned(),
+            error: quoted(error, failure),
             reason: reason.as_str().to_owned(),
             attempts: pending.attempts,
             status: failure.and_then(|failure| failure.status),
@@ -190,12 +190,16 @@ impl Engine {
         }
     }
 
-    fn dropped(&mut self, id: Id, reason: Reason, error: &str) {
+    fn dropped(&mut self, id: Id, reason: Reason, error: &str, failure: Option<&Failure>) {
         let Some(pending) = self.settle(id) else { return };
         note::given_up(self.subject(&pending), "dropped", reason.as_str(), error);
         self.counts.dropped += 1;
         self.metrics.dropped(reason.as_str());
-        self.record(&pending, Told::Dropped, Some(format!("{}: {error}", reason.as_str())));
+        self.record(
+            &pending,
+            Told::Dropped,
+            Some(format!("{}: {}", reason.as_str(), quoted(error, failure))),
+        );
     }
 
     fn reached(&mut self, epoch: u64) {
@@ -231,7 +235,7 @@ impl Engine {
 
     fn tell(&self, id: Id, told: Told, failure: &Failure) {
         if let Some(pending) = self.window.get(id) {
-            self.record(pending, told, Some(failure.reason.clone()));
+            self.record(pending, told, Some(failure.quoted_after(&failure.reason)));
         }
     }
 
@@ -255,6 +259,11 @@ impl Engine {
     fn subject<'a>(&'a self, pending: &'a Pending) -> Subject<'a> {
         Subject { adapter: &self.line.adapter, position: &pending.position, event: pending.event.as_deref() }
     }
+}
+
+/// What is kept of a failure, with the destination's own words.
+fn quoted(error: &str, failure: Option<&Failure>) -> String {
+    failure.map_or_else(|| error.to_owned(), |failure| failure.quoted_after(error))
 }
 
 /// Keeps sums of times in range, whatever a destination wishes.
