@@ -45,7 +45,8 @@ impl Body {
 
     /// The bytes for an event; the same bytes every time.
     ///
-    /// A template that fails on an event will fail again, so that is a refusal.
+    /// A template that fails on an event will fail again, so that is a refusal, unless
+    /// it was only slow.
     pub(crate) fn render(&self, event: &Event, json: bool) -> Result<Bytes, DeliverError> {
         let text = match self {
             Self::Envelope => return Ok(event.encode()),
@@ -54,7 +55,7 @@ impl Body {
             Self::Template(text) => text,
         };
         let template = if json { &text.json } else { &text.plain };
-        let rendered = template.render(&View::of(event)).map_err(|error| refused(&error))?;
+        let rendered = template.render(&View::of(event)).map_err(|error| not_rendered(&error))?;
         if json && serde_json::from_str::<IgnoredAny>(&rendered).is_err() {
             return Err(DeliverError::Refused(Failure::because("the template's text is not JSON")));
         }
@@ -63,8 +64,12 @@ impl Body {
 }
 
 /// A template's failure, as a delivery's.
-pub(crate) fn refused(error: &ExprError) -> DeliverError {
-    DeliverError::Refused(Failure::because(format!("the template fails on this event: {error}")))
+pub(crate) fn not_rendered(error: &ExprError) -> DeliverError {
+    let failure = Failure::because(format!("the template fails on this event: {error}"));
+    match error.timed_out {
+        true => DeliverError::Failed(failure),
+        false => DeliverError::Refused(failure),
+    }
 }
 
 /// JSON on one line. A line end in valid JSON is white space between tokens, never
@@ -156,6 +161,17 @@ mod tests {
             let result = body(text).unwrap().render(&event, true);
             assert!(matches!(result, Err(DeliverError::Refused(_))), "{text}: {result:?}");
         }
+    }
+
+    #[test]
+    fn a_template_that_was_only_slow_is_tried_again() {
+        let check = |timed_out, refused: bool| {
+            let error = ExprError { message: "slow".into(), range: None, timed_out };
+            assert_eq!(matches!(not_rendered(&error), DeliverError::Refused(_)), refused);
+            assert_eq!(matches!(not_rendered(&error), DeliverError::Failed(_)), !refused);
+        };
+        check(true, false);
+        check(false, true);
     }
 
     #[test]

@@ -44,6 +44,8 @@ pub struct ExprError {
     pub message: String,
     /// The bytes of the expression's text that are to blame, where known.
     pub range: Option<std::ops::Range<usize>>,
+    /// Whether it was only slow. The machine may have been; another time it may do.
+    pub timed_out: bool,
 }
 
 /// The names that an expression may use.
@@ -93,10 +95,19 @@ impl Template {
     /// # Errors
     /// When the template fails on this event, takes too long or writes too much.
     pub fn render(&self, view: &View) -> Result<String, ExprError> {
+        self.render_within(TIME_LIMIT, view)
+    }
+
+    fn render_within(&self, limit: Duration, view: &View) -> Result<String, ExprError> {
         let template = self.environment.get_template(self.name)?;
-        let mut out = Limited { text: Vec::new(), until: Instant::now() + TIME_LIMIT };
-        template.render_captured_to(view.0.clone(), &mut out)?;
-        String::from_utf8(out.text).map_err(|error| ExprError { message: error.to_string(), range: None })
+        let mut out = Limited { text: Vec::new(), until: Instant::now() + limit, timed_out: false };
+        let rendered = template.render_captured_to(view.0.clone(), &mut out).map(drop);
+        if out.timed_out {
+            let message = format!("the text took longer than {TIME_LIMIT:?}");
+            return Err(ExprError { message, range: None, timed_out: true });
+        }
+        rendered?;
+        String::from_utf8(out.text).map_err(|error| ExprError::of(error.to_string()))
     }
 
     fn compile(source: &str, name: &'static str) -> Result<Self, ExprError> {
@@ -138,7 +149,7 @@ fn known_names(used: impl Iterator<Item = String>) -> Result<(), ExprError> {
     for name in used {
         if !NAMES.contains(&name.as_str()) && !globals.contains(&name) {
             let message = format!("`{name}` is not a name here, expected one of {}", list(NAMES));
-            return Err(ExprError { message, range: None });
+            return Err(ExprError::of(message));
         }
     }
     Ok(())
@@ -153,6 +164,7 @@ fn list(names: &[&str]) -> String {
 struct Limited {
     text: Vec<u8>,
     until: Instant,
+    timed_out: bool,
 }
 
 impl io::Write for Limited {
@@ -160,8 +172,9 @@ impl io::Write for Limited {
         if self.text.len() + bytes.len() > OUTPUT_LIMIT {
             return Err(io::Error::other("the text is larger than 4 MiB"));
         }
-        if Instant::now() > self.until {
-            return Err(io::Error::other("the text took longer than 250 ms"));
+        if Instant::now() >= self.until {
+            self.timed_out = true;
+            return Err(io::ErrorKind::TimedOut.into());
         }
         self.text.extend_from_slice(bytes);
         Ok(bytes.len())
@@ -178,7 +191,13 @@ impl From<minijinja::Error> for ExprError {
             Some(detail) => format!("{}: {detail}", error.kind()),
             None => error.kind().to_string(),
         };
-        Self { message, range: error.range() }
+        Self { range: error.range(), ..Self::of(message) }
+    }
+}
+
+impl ExprError {
+    fn of(message: String) -> Self {
+        Self { message, range: None, timed_out: false }
     }
 }
 
@@ -268,8 +287,15 @@ mod tests {
         let text = Template::parse(
             "{% for i in range(90000) %}{% for j in range(90000) %}x{% endfor %}{% endfor %}",
         );
-        assert!(text.unwrap().render(&view()).is_err());
+        assert!(!text.unwrap().render(&view()).unwrap_err().timed_out, "it ran out of fuel");
         let wide = Template::parse("{% for i in range(3000) %}{{ 'x' * 5000 }}{% endfor %}").unwrap();
-        assert!(wide.render(&view()).is_err());
+        assert!(!wide.render(&view()).unwrap_err().timed_out, "it wrote too much");
+    }
+
+    #[test]
+    fn a_template_that_was_only_slow_says_so() {
+        let text = Template::parse("{{ payload.number }}").unwrap();
+        let error = text.render_within(Duration::ZERO, &view()).unwrap_err();
+        assert_eq!((error.message.as_str(), error.timed_out), ("the text took longer than 250ms", true));
     }
 }

@@ -12,7 +12,7 @@ use hook_core::{
 use hook_event::Event;
 
 use super::wire::refuse;
-use crate::body::refused;
+use crate::body::not_rendered;
 
 /// A sender's word in a line of ours is at most this long.
 const WORD_CHARS: usize = 200;
@@ -30,7 +30,9 @@ pub(super) enum Message {
 pub(super) fn write(message: &Message, event: &Event, room: usize) -> Result<String, DeliverError> {
     let text = match message {
         Message::Default => return Ok(default_message(event, room)),
-        Message::Template(template) => template.render(&View::of(event)).map_err(|error| refused(&error))?,
+        Message::Template(template) => {
+            template.render(&View::of(event)).map_err(|error| not_rendered(&error))?
+        }
     };
     if text.trim().is_empty() {
         return Err(refuse("`message` gives an empty text for this event".to_owned()));

@@ -14,7 +14,7 @@ use super::{
     config::{SessionMode, WakeMode},
     message::{self, Message},
 };
-use crate::body::refused;
+use crate::body::not_rendered;
 
 /// The largest body that the gateway reads.
 pub(super) const LIMIT_BYTES: usize = 256 << 10;
@@ -79,7 +79,7 @@ impl Wire {
 
     fn session_key(&self, event: &Event) -> Result<Option<String>, DeliverError> {
         let Some(template) = &self.session_key else { return Ok(None) };
-        let key = template.render(&View::of(event)).map_err(|error| refused(&error))?;
+        let key = template.render(&View::of(event)).map_err(|error| not_rendered(&error))?;
         let key = key.trim();
         if key.is_empty() {
             return Err(refuse("`session_key` gives an empty text for this event".to_owned()));
