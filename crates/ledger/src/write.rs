@@ -140,9 +140,12 @@ impl Writer {
     }
 
     fn clear(&mut self) -> Result<(), LedgerError> {
+        // Held throughout: whoever sees the new generation must not get the old cursors,
+        // and when the rows stay, so must the cursors.
+        let mut cursors = lock(&self.shared.cursors);
         lock(&self.shared.claimed).begin_anew();
         store::clear(&mut self.connection)?;
-        lock(&self.shared.cursors).clear();
+        cursors.clear();
         Ok(())
     }
 
@@ -159,10 +162,14 @@ impl Writer {
     /// Opens a new file in place of the damaged one.
     fn replace(&mut self) -> Result<(), LedgerError> {
         store::move_aside(&self.path)?;
-        self.connection = store::open(&self.path)?;
-        lock(&self.shared.claimed).look_into(store::open_for_queries(&self.path)?);
-        *lock(&self.shared.queries) = store::open_for_queries(&self.path)?;
+        let connection = store::open(&self.path)?;
+        let rows = store::open_for_queries(&self.path)?;
+        let queries = store::open_for_queries(&self.path)?;
+        self.connection = connection;
+        // Before the generation is new: whoever begins in it begins at these cursors.
         lock(&self.shared.cursors).clear();
+        lock(&self.shared.claimed).look_into(rows);
+        *lock(&self.shared.queries) = queries;
         Ok(())
     }
 }
@@ -241,3 +248,6 @@ fn topic_number(
     known.insert(topic.clone(), number);
     Ok(number)
 }
+
+#[cfg(test)]
+mod tests;
