@@ -11,6 +11,7 @@ use hook_core::ports::{Accept, Answer, RawEvent, Refusal};
 use hook_event::{Clock, Entropy, trace};
 use http::{HeaderMap, HeaderValue, Method, Request, header, request::Parts};
 use hyper::body::Incoming;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::task::TaskTracker;
 
 use super::{
@@ -85,8 +86,7 @@ impl Handler {
         let held = self.bodies.read(body, announced(&raw.headers)).await;
         let held = held.map_err(|error| Problem::body(error, self.bodies.limit))?;
         raw.body = held.bytes;
-        let answered = pipeline.accept(raw).await.map_err(refused)?;
-        drop(held.permits);
+        let answered = pipeline.accept(raw, held.permits).await.map_err(refused)?;
         Ok(answer::answer(answered))
     }
 
@@ -128,10 +128,16 @@ impl Handler {
 }
 
 impl Pipeline {
-    /// Runs on when the connection is gone; a panic in it is a panic here.
-    async fn accept(&self, raw: RawEvent) -> Result<Answer, Refusal> {
+    /// Runs on when the connection is gone, and with it the body's share of the memory;
+    /// a panic in it is a panic here.
+    async fn accept(&self, raw: RawEvent, permits: Option<OwnedSemaphorePermit>) -> Result<Answer, Refusal> {
         let accept = self.accept.clone();
-        match self.tasks.spawn(async move { accept.accept(raw).await }).await {
+        let accepting = async move {
+            let answered = accept.accept(raw).await;
+            drop(permits);
+            answered
+        };
+        match self.tasks.spawn(accepting).await {
             Ok(answered) => answered,
             Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
             Err(_) => Err(Refusal::Unavailable {
@@ -155,4 +161,66 @@ fn plain(headers: &HeaderMap) -> Result<(), Problem> {
 
 fn announced(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+    use hook_core::ports::Readiness;
+    use jiff::Timestamp;
+    use tokio::sync::{Notify, Semaphore};
+
+    use super::*;
+
+    /// Says when it began, and ends when it is told to.
+    #[derive(Default)]
+    struct Slow {
+        begun: Notify,
+        go: Notify,
+    }
+
+    #[async_trait]
+    impl Accept for Slow {
+        fn admit(&self, _source: &str, _peer: Option<IpAddr>) -> Result<(), Refusal> {
+            Ok(())
+        }
+
+        async fn accept(&self, _raw: RawEvent) -> Result<Answer, Refusal> {
+            self.begun.notify_one();
+            self.go.notified().await;
+            Ok(Answer::Suppressed)
+        }
+
+        fn readiness(&self) -> Readiness {
+            Readiness { ready: true, profile: String::new(), validation_mode: String::new(), reason: None }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_sender_that_hangs_up_frees_no_memory_that_is_still_in_use() {
+        let (slow, budget) = (Arc::new(Slow::default()), Arc::new(Semaphore::new(1)));
+        let pipeline = Pipeline { accept: slow.clone(), tasks: TaskTracker::new() };
+        let raw = RawEvent {
+            source: "github".into(),
+            adapter: "http".into(),
+            method: Method::POST,
+            path: "/".into(),
+            query: None,
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+            peer: None,
+            received_at: Timestamp::UNIX_EPOCH,
+        };
+        let permits = budget.clone().try_acquire_owned().unwrap();
+        tokio::select! {
+            biased;
+            () = slow.begun.notified() => {}
+            _ = pipeline.accept(raw, Some(permits)) => panic!("it was not told to end"),
+        }
+        assert_eq!(budget.available_permits(), 0);
+        slow.go.notify_one();
+        pipeline.tasks.close();
+        pipeline.tasks.wait().await;
+        assert_eq!(budget.available_permits(), 1);
+    }
 }
