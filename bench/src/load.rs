@@ -18,10 +18,17 @@ use std::{
 use anyhow::{Context, Result, bail};
 use tokio::{task::JoinSet, time::Instant};
 
-use crate::{payload, wire::Wire};
+use crate::{
+    payload,
+    wire::{Message, Wire},
+};
 
 /// Whoever does not answer within this fails the measurement.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+
+/// How long a sender waits that was told to come back; less than `Retry-After` says,
+/// so that what is measured is the server's pace and not the sender's patience.
+const SENT_BACK: Duration = Duration::from_millis(100);
 
 /// Each run's events have delivery ids of their own.
 static RUNS: AtomicU64 = AtomicU64::new(1);
@@ -59,7 +66,9 @@ pub(crate) struct Outcome {
     pub(crate) answers: Vec<Answer>,
     /// From when each was due (or sent) to its answer, sorted.
     pub(crate) latencies: Vec<Duration>,
-    /// Answers other than 202, by status.
+    /// Answers 503, after each of which the same event was sent again.
+    pub(crate) sent_back: u64,
+    /// Answers other than 202 and 503, by status.
     pub(crate) refused: BTreeMap<u16, u64>,
     pub(crate) took: Duration,
 }
@@ -100,9 +109,14 @@ impl Run {
             // The run's number keeps keys of different runs apart.
             let request = payload::request(self.number, self.number * 1000 + key, seq, self.load.bytes);
             seq += 1;
-            wire.write(&request).await?;
-            let answer = tokio::time::timeout(ANSWER_WITHIN, wire.read()).await.context("no answer")??;
-            let answer = answer.context("the connection was closed")?;
+            let answer = loop {
+                let answer = ask(&mut wire, &request).await?;
+                if answer.status()? != 503 {
+                    break answer;
+                }
+                outcome.sent_back += 1;
+                tokio::time::sleep_until(Instant::now() + SENT_BACK).await;
+            };
             let at = Instant::now();
             match answer.status()? {
                 202 => outcome.answers.push(Answer { id: id_of(&answer.body), at }),
@@ -133,10 +147,17 @@ impl Run {
     }
 }
 
+async fn ask(wire: &mut Wire, request: &[u8]) -> Result<Message> {
+    wire.write(request).await?;
+    let answer = tokio::time::timeout(ANSWER_WITHIN, wire.read()).await.context("no answer")??;
+    answer.context("the connection was closed")
+}
+
 impl Outcome {
     fn add(&mut self, other: Self) {
         self.answers.extend(other.answers);
         self.latencies.extend(other.latencies);
+        self.sent_back += other.sent_back;
         for (status, count) in other.refused {
             *self.refused.entry(status).or_default() += count;
         }
@@ -146,7 +167,12 @@ impl Outcome {
         self.answers.len() as u64
     }
 
-    /// An error unless every event was accepted.
+    /// `, sent back 17 times`, or nothing.
+    pub(crate) fn sent_back(&self) -> String {
+        if self.sent_back == 0 { String::new() } else { format!(", sent back {} times", self.sent_back) }
+    }
+
+    /// An error unless every event was accepted in the end.
     pub(crate) fn all_accepted(self) -> Result<Self> {
         if self.refused.is_empty() && !self.answers.is_empty() {
             return Ok(self);

@@ -39,6 +39,6 @@ pub(super) async fn run(bench: &Bench, report: &mut Report) -> Result<()> {
 /// The rate, and the last round's 99th percentile.
 async fn round(bench: &Bench, process: &Process, connections: u64) -> Result<(f64, String)> {
     let outcome = closed(process, connections, bench.seconds(10, 2)).run().await?.all_accepted()?;
-    let p99 = ms(stats::percentile(&outcome.latencies, 0.99));
+    let p99 = ms(stats::percentile(&outcome.latencies, 0.99)) + &outcome.sent_back();
     Ok((stats::rate(outcome.accepted(), outcome.took), p99))
 }

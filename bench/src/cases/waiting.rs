@@ -16,7 +16,7 @@ pub(super) async fn run(bench: &Bench, report: &mut Report) -> Result<()> {
     let hook = home.run(&[sink.address]).await?;
     let (idle, _) = hook.memory()?;
     let outcome = closed(&hook, 64, Until::Sent(waiting)).run().await?.all_accepted()?;
-    let rate = per_second(stats::rate(outcome.accepted(), outcome.took));
+    let rate = per_second(stats::rate(outcome.accepted(), outcome.took)) + &outcome.sent_back();
     report.note("waiting", format!("accepting {waiting} while the only destination is dead"), rate);
     let (now, highest) = hook.memory()?;
     report.row(

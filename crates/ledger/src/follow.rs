@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use hook_log::{Entry, Log, Position, Start, Topic, TopicInfo, TopicSet};
+use hook_log::{Entry, Log, Position, Start, Subscription, Topic, TopicInfo, TopicSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -112,22 +112,16 @@ impl Ledger {
         self.catch_up(log, |_| {}).await?;
         let mut pruning = Pruning { next: Instant::now() + PRUNE_EVERY, left: None };
         loop {
-            let next = tokio::time::timeout(pruning.patience(), subscription.next(BATCH));
             let entries = tokio::select! {
-                entries = next => entries.unwrap_or_else(|_nothing_new| Ok(Vec::new()))?,
+                entries = gather(subscription.as_mut(), pruning.patience()) => entries?,
                 () = self.begun_anew() => return Err(LedgerError::Rebuilding),
             };
-            let full = entries.len() == BATCH;
             let ends = last_positions(&entries);
             self.index(generation, entries).await?;
             for position in &ends {
                 subscription.commit(position).await?;
             }
             self.prune_when_due(log, &mut pruning).await?;
-            if !full {
-                #[expect(clippy::disallowed_methods, reason = "records gather while nobody waits for them")]
-                tokio::time::sleep(GATHER).await;
-            }
         }
     }
 
@@ -204,6 +198,24 @@ impl Ledger {
         }
         self.send(|done| Job::Index(generation, entries, done)).await
     }
+}
+
+/// The next records: a transaction's worth, or what comes within a moment of the first.
+/// One call to the log hands out what one read of its file brought, so few records
+/// from it do not mean that few are there.
+async fn gather(subscription: &mut dyn Subscription, patience: Duration) -> Result<Vec<Entry>, LedgerError> {
+    let Ok(first) = tokio::time::timeout(patience, subscription.next(BATCH)).await else {
+        return Ok(Vec::new());
+    };
+    let mut entries = first?;
+    let until = Instant::now() + GATHER;
+    while entries.len() < BATCH {
+        let Ok(more) = tokio::time::timeout_at(until, subscription.next(BATCH - entries.len())).await else {
+            break;
+        };
+        entries.extend(more?);
+    }
+    Ok(entries)
 }
 
 /// The last position of each lane among the entries.
