@@ -224,6 +224,13 @@ impl Log for EmbeddedLog {
     async fn committed(&self, group: &str) -> Result<Vec<Position>, ReadError> {
         Ok(self.shared.groups().committed(group))
     }
+
+    async fn forget(&self, group: &str) -> Result<(), ReadError> {
+        self.shared.check_open()?;
+        self.shared.groups().forget(group);
+        self.shared.touch();
+        Ok(())
+    }
 }
 
 impl EmbeddedLog {

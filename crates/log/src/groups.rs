@@ -3,6 +3,7 @@
 //! The rule: a group that is known reads a topic it has no cursor for from the
 //! beginning; only a group's very first subscription may decide otherwise. So
 //! "from now on" is decided once, and a topic that appears later is read whole.
+//! A group that was forgotten stays so, whatever its open subscriptions do.
 //! Deliberately absent: where and when this is saved (`embedded/cursors.rs`).
 
 use std::collections::{BTreeMap, HashMap};
@@ -49,13 +50,13 @@ impl Groups {
     /// The first offset that the group has not settled; from now on it is known to
     /// read this topic, so what retention takes from it is counted.
     pub(crate) fn enter(&mut self, group: &str, topic: &Topic) -> u64 {
-        let cursors = self.0.entry(group.to_owned()).or_default();
+        let Some(cursors) = self.0.get_mut(group) else { return 0 };
         cursors.entry(topic.clone()).or_default().next
     }
 
     /// Settles everything up to and including `position`; going back is ignored.
     pub(crate) fn commit(&mut self, group: &str, position: &Position) {
-        let cursors = self.0.entry(group.to_owned()).or_default();
+        let Some(cursors) = self.0.get_mut(group) else { return };
         let cursor = cursors.entry(position.topic.clone()).or_default();
         cursor.next = cursor.next.max(position.offset.saturating_add(1));
         cursor.committed = true;

@@ -162,7 +162,7 @@ impl Log for MemoryLog {
             let places: Vec<_> = wanted.map(|(topic, all)| (topic.clone(), resolve(all, start))).collect();
             state.groups.begin(group, places);
         }
-        Ok(Box::new(MemorySubscription {
+        let mut subscription = MemorySubscription {
             log: Arc::clone(&self.0),
             changed: self.0.changed.subscribe(),
             group: group.to_owned(),
@@ -170,7 +170,10 @@ impl Log for MemoryLog {
             lanes: Vec::new(),
             discovered: 0,
             turn: 0,
-        }))
+        };
+        // Now, so that it knows its places whatever becomes of the group.
+        subscription.discover(&mut state);
+        Ok(Box::new(subscription))
     }
 
     async fn scan(&self, topic: &Topic, start: Start) -> Result<Box<dyn Scan>, ReadError> {
@@ -197,6 +200,11 @@ impl Log for MemoryLog {
 
     async fn committed(&self, group: &str) -> Result<Vec<Position>, ReadError> {
         Ok(self.0.lock().groups.committed(group))
+    }
+
+    async fn forget(&self, group: &str) -> Result<(), ReadError> {
+        self.0.lock().groups.forget(group);
+        Ok(())
     }
 }
 

@@ -46,6 +46,11 @@ pub trait Log: Send + Sync + 'static {
 
     /// How far a group has committed: per lane, the last settled position.
     async fn committed(&self, group: &str) -> Result<Vec<Position>, ReadError>;
+
+    /// Removes a group, for those who read once and never come back. Subscriptions
+    /// that it still has read on from where they are, but nothing that they do is
+    /// kept. Whoever subscribes under its name again is new.
+    async fn forget(&self, group: &str) -> Result<(), ReadError>;
 }
 
 /// A group's place in its topics.

@@ -21,6 +21,7 @@ pub(super) fn all<S: Subject>() -> Vec<(&'static str, Check<S>)> {
         ("two groups do not share", |s| Box::pin(two_groups(s))),
         ("topics that appear later", |s| Box::pin(later_topics(s))),
         ("a young topic is read whole", |s| Box::pin(young_topic(s))),
+        ("a forgotten group is new", |s| Box::pin(forgotten_group(s))),
         ("dropping `next` loses nothing", |s| Box::pin(cancelled_next(s))),
         ("a waiting reader is woken", |s| Box::pin(woken(s))),
     ]
@@ -161,6 +162,32 @@ async fn young_topic(subject: impl Subject) {
     let bench = bench.reopen().await;
     let mut reader = bench.join("early", "young", Start::Now).await;
     assert_eq!(texts(&mut *reader, 2).await, ["a", "b"], "records were skipped because the topic is young");
+}
+
+async fn forgotten_group(subject: impl Subject) {
+    let bench = Bench::new(subject).await;
+    let group = bench.group("once");
+    bench.log.forget(&group).await.expect("an unknown group is no error");
+    bench.put("forgotten.first", "old").await;
+    let wanted = bench.topic("forgotten.");
+    let topics = TopicSet::matching(move |topic| topic.as_str().starts_with(wanted.as_str()));
+    let mut reader = bench.log.subscribe(&group, topics, Start::Now).await.expect("subscribed");
+    bench.log.forget(&group).await.expect("forgotten");
+    bench.put("forgotten.first", "a").await;
+    bench.put("forgotten.second", "b").await;
+    let entries = take(&mut *reader, 2).await;
+    let mut found: Vec<_> = entries.iter().map(text).collect();
+    found.sort();
+    assert_eq!(found, ["a", "b"], "an open subscription reads on from where it began");
+    for entry in entries {
+        reader.commit(&entry.position).await.expect("committed");
+    }
+    drop(reader);
+    assert!(bench.log.committed(&group).await.expect("committed").is_empty(), "it came back");
+    let bench = bench.reopen().await;
+    let mut reader = bench.join("once", "forgotten.second", Start::Now).await;
+    bench.put("forgotten.second", "c").await;
+    assert_eq!(texts(&mut *reader, 1).await, ["c"], "it did not start anew");
 }
 
 async fn cancelled_next(subject: impl Subject) {

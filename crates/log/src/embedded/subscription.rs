@@ -24,7 +24,10 @@ pub(crate) struct GroupReader {
 impl GroupReader {
     pub(crate) fn new(shared: Arc<Shared>, group: String, topics: TopicSet) -> Self {
         let changed = shared.changed.subscribe();
-        Self { shared, changed, group, topics, feeds: Vec::new(), discovered: 0, turn: 0 }
+        let mut reader = Self { shared, changed, group, topics, feeds: Vec::new(), discovered: 0, turn: 0 };
+        // Now, so that it knows its places whatever becomes of the group.
+        reader.discover();
+        reader
     }
 
     fn discover(&mut self) {

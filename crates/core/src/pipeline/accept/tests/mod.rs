@@ -329,6 +329,10 @@ impl Log for Door {
     async fn committed(&self, group: &str) -> Result<Vec<Position>, ReadError> {
         self.inner.committed(group).await
     }
+
+    async fn forget(&self, group: &str) -> Result<(), ReadError> {
+        self.inner.forget(group).await
+    }
 }
 
 /// An adapter that is named and never built.

@@ -238,6 +238,10 @@ impl Log for Watched {
     async fn committed(&self, group: &str) -> Result<Vec<Position>, ReadError> {
         self.log.committed(group).await
     }
+
+    async fn forget(&self, group: &str) -> Result<(), ReadError> {
+        self.log.forget(group).await
+    }
 }
 
 #[async_trait]
