@@ -12,9 +12,9 @@ use hook_core::{
     pipeline::deliver::wanting,
     plan::{DestinationPlan, SmashRoute},
 };
-use hook_event::{Event, EventId};
+use hook_event::{Clock, Entropy, Event, EventId};
 use hook_ledger::EventRow;
-use hook_log::{Entry, Log, Position, Start, TopicSet};
+use hook_log::{Entry, Log, Position, Start, Subscription, TopicSet};
 use http::header::CONTENT_TYPE;
 
 use crate::admin::{
@@ -72,31 +72,34 @@ pub(super) async fn tail(
     State(operations): State<Arc<Operations>>,
     Query(query): Query<EventQuery>,
 ) -> Result<Response, Refused> {
-    let topics = operations.event_topics();
-    let group =
-        format!("hook.tail.{}", EventId::new(hook_event::Clock::SYSTEM.now(), hook_event::Entropy::SYSTEM));
-    let mut subscription = operations.log.subscribe(&group, TopicSet::matching(topics), Start::Now).await?;
-    let event_type = query.event_type.as_deref().map(Glob::new);
+    let topics = TopicSet::matching(operations.event_topics());
+    let reader = EventId::new(Clock::SYSTEM.now(), Entropy::SYSTEM);
+    let group = format!("hook.tail.{reader}");
+    let subscription = operations.log.subscribe(&group, topics, Start::Now).await?;
     Ok(stream::response(|lines: Lines| async move {
-        loop {
-            let batch = tokio::select! {
-                batch = subscription.next(64) => batch,
-                () = lines.gone() => return,
-                () = operations.stopped() => return,
-            };
-            let Ok(batch) = batch else { return };
-            for entry in batch {
-                let Some((position, event)) = decode(entry) else { continue };
-                let source_fits = query.source.as_ref().is_none_or(|source| *source == event.source);
-                if !source_fits || !event_type.as_ref().is_none_or(|glob| glob.matches(&event.event_type)) {
-                    continue;
-                }
-                if lines.write(&stored(&position, &event)).await.is_err() {
-                    return;
-                }
-            }
+        tokio::select! {
+            () = follow(subscription, &query, &lines) => {}
+            () = lines.gone() => {}
+            () = operations.stopped() => {}
+        }
+        if let Err(error) = operations.log.forget(&group).await {
+            tracing::warn!(%error, group, "a reader's place in the log could not be forgotten");
         }
     }))
+}
+
+/// Writes what is stored and fits, as long as somebody reads.
+async fn follow(mut subscription: Box<dyn Subscription>, query: &EventQuery, lines: &Lines) {
+    let event_type = query.event_type.as_deref().map(Glob::new);
+    while let Ok(batch) = subscription.next(64).await {
+        for (position, event) in batch.into_iter().filter_map(decode) {
+            let source_fits = query.source.as_ref().is_none_or(|source| *source == event.source);
+            let fits = source_fits && event_type.as_ref().is_none_or(|glob| glob.matches(&event.event_type));
+            if fits && lines.write(&stored(&position, &event)).await.is_err() {
+                return;
+            }
+        }
+    }
 }
 
 /// The event of this id, from the log, by the ledger's index.
