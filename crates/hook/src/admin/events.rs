@@ -76,14 +76,13 @@ pub(super) async fn tail(
     let reader = EventId::new(Clock::SYSTEM.now(), Entropy::SYSTEM);
     let group = format!("hook.tail.{reader}");
     let subscription = operations.log.subscribe(&group, topics, Start::Now).await?;
+    // It reads on, and leaves nothing behind.
+    operations.log.forget(&group).await?;
     Ok(stream::response(|lines: Lines| async move {
         tokio::select! {
             () = follow(subscription, &query, &lines) => {}
             () = lines.gone() => {}
             () = operations.stopped() => {}
-        }
-        if let Err(error) = operations.log.forget(&group).await {
-            tracing::warn!(%error, group, "a reader's place in the log could not be forgotten");
         }
     }))
 }
