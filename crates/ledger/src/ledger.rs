@@ -10,7 +10,7 @@ use std::{
 
 use hook_core::ports::{ClaimError, Claims, Reservation};
 use hook_event::{Clock, EventId};
-use hook_log::{Log, Topic};
+use hook_log::{Log, Position, Topic};
 use jiff::Timestamp;
 use tokio::sync::{Notify, oneshot};
 
@@ -94,6 +94,12 @@ impl Ledger {
 
     pub(crate) async fn begun_anew(&self) {
         self.shared.begun_anew.notified().await;
+    }
+
+    /// Whether the record at this position was read, so that answers speak of it.
+    pub fn has_read(&self, position: &Position) -> bool {
+        let cursors = lock(&self.shared.cursors);
+        cursors.get(&(position.topic.clone(), position.lane)).is_some_and(|next| *next > position.offset)
     }
 
     pub(crate) fn cursors(&self) -> Cursors {

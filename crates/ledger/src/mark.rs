@@ -24,12 +24,11 @@ impl Mark {
     ///
     /// # Errors
     /// When the log does not take it.
-    pub async fn append(&self, log: &dyn Log) -> Result<(), LedgerError> {
+    pub async fn append(&self, log: &dyn Log) -> Result<Vec<Position>, LedgerError> {
         #[expect(clippy::expect_used, reason = "a name and numbers cannot fail to serialize")]
         let value = serde_json::to_vec(self).expect("a mark is always JSON");
         #[expect(clippy::expect_used, reason = "a constant that is a topic name")]
         let topic = Topic::new(MARKS).expect("a topic name");
-        log.append(&topic, vec![Record { key: Default::default(), value: value.into() }]).await?;
-        Ok(())
+        Ok(log.append(&topic, vec![Record { key: Default::default(), value: value.into() }]).await?)
     }
 }

@@ -86,8 +86,8 @@ pub(super) async fn purge(
     let purged: Vec<Position> = rows.iter().map(|row| operations.dead_letter_position(row)).collect();
     let count = purged.len();
     if count > 0 {
-        Mark { purged, at: Clock::SYSTEM.now() }.append(operations.log.as_ref()).await?;
-        operations.index().await?;
+        let marked = Mark { purged, at: Clock::SYSTEM.now() }.append(operations.log.as_ref()).await?;
+        operations.indexed(marked.last()).await?;
     }
     Ok(Json(serde_json::json!({ "purged": count })))
 }
@@ -101,6 +101,7 @@ async fn run(
     lines: &Lines,
 ) -> anyhow::Result<()> {
     let mut pace = Pace::new(query.rate);
+    let mut last = None;
     for row in rows.iter().rev() {
         progress.seen += 1;
         let Some(adapter) = row.adapter.as_deref().filter(|id| operations.require_destination(id).is_ok())
@@ -111,17 +112,15 @@ async fn run(
         let Ok(event) = Event::decode(&letter.envelope) else { continue };
         if !query.dry_run {
             pace.next().await;
-            redeliver(operations.log.as_ref(), adapter, vec![event], "dead_letter", Clock::SYSTEM).await?;
+            let log = operations.log.as_ref();
+            last = redeliver(log, adapter, [event], "dead_letter", Clock::SYSTEM).await?.pop();
         }
         progress.matched += 1;
         if progress.seen.is_multiple_of(64) {
             lines.write(&*progress).await.map_err(|_| anyhow::anyhow!("interrupted"))?;
         }
     }
-    if !query.dry_run {
-        operations.index().await?;
-    }
-    Ok(())
+    operations.indexed(last.as_ref()).await
 }
 
 async fn read(operations: &Operations, row: &DeadLetterRow) -> Result<DeadLetter, Refused> {

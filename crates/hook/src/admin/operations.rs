@@ -1,6 +1,6 @@
 //! What the routes work on: a running process, or a directory opened for a command.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use hook_core::{
     metrics::Metrics,
@@ -19,6 +19,11 @@ use crate::{
     app::{Endpoint, Opened},
     roles::Roles,
 };
+
+/// How long an operator waits for the ledger to know of a change.
+const INDEXED_WITHIN: Duration = Duration::from_secs(2);
+/// How often it is asked.
+const INDEXED_POLL: Duration = Duration::from_millis(5);
 
 /// Everything that the routes may look at.
 pub(crate) struct Operations {
@@ -155,11 +160,15 @@ impl Operations {
         Position { topic: self.plan.log.dead_letters.clone(), lane: row.lane, offset: row.offset }
     }
 
-    /// Makes the ledger know what was just appended, where nothing follows the log.
-    pub(super) async fn index(&self) -> anyhow::Result<()> {
+    /// Returns once the ledger knows what was just appended, so that the next question
+    /// is answered with it; a busy process is not waited for longer than a moment.
+    pub(super) async fn indexed(&self, appended: Option<&Position>) -> anyhow::Result<()> {
         if self.process.is_none() {
             self.ledger.catch_up(self.log.as_ref(), |_| ()).await?;
         }
+        let mut tick = tokio::time::interval(INDEXED_POLL);
+        let until = tokio::time::Instant::now() + INDEXED_WITHIN;
+        while appended.is_some_and(|position| !self.ledger.has_read(position)) && tick.tick().await < until {}
         Ok(())
     }
 
