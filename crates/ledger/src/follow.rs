@@ -111,11 +111,13 @@ impl Ledger {
         let generation = self.claimed().generation();
         self.catch_up(log, |_| {}).await?;
         let mut pruning = Pruning { next: Instant::now() + PRUNE_EVERY, left: None };
+        let mut gathered = Instant::now();
         loop {
             let entries = tokio::select! {
-                entries = gather(subscription.as_mut(), pruning.patience()) => entries?,
+                entries = gather(subscription.as_mut(), pruning.patience(), gathered + GATHER) => entries?,
                 () = self.begun_anew() => return Err(LedgerError::Rebuilding),
             };
+            gathered = Instant::now();
             let ends = last_positions(&entries);
             self.index(generation, entries).await?;
             for position in &ends {
@@ -200,15 +202,19 @@ impl Ledger {
     }
 }
 
-/// The next records: a transaction's worth, or what comes within a moment of the first.
+/// The next records: a transaction's worth, or what comes until then. So a record that
+/// comes alone is indexed at once, and many that come soon after it share a transaction.
 /// One call to the log hands out what one read of its file brought, so few records
 /// from it do not mean that few are there.
-async fn gather(subscription: &mut dyn Subscription, patience: Duration) -> Result<Vec<Entry>, LedgerError> {
+async fn gather(
+    subscription: &mut dyn Subscription,
+    patience: Duration,
+    until: Instant,
+) -> Result<Vec<Entry>, LedgerError> {
     let Ok(first) = tokio::time::timeout(patience, subscription.next(BATCH)).await else {
         return Ok(Vec::new());
     };
     let mut entries = first?;
-    let until = Instant::now() + GATHER;
     while entries.len() < BATCH {
         let Ok(more) = tokio::time::timeout_at(until, subscription.next(BATCH - entries.len())).await else {
             break;

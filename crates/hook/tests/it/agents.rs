@@ -49,7 +49,7 @@ async fn the_real_gateway_starts_a_run_for_a_webhook() {
     hook.start().await;
     let id = Sender::new().accepted(hook.address, "pull_request", "1", BODY).await;
     let life = eventually("the gateway to admit the run", async || {
-        let life = hook.json(&["events", "show", &id]);
+        let life = hook.life(&id)?;
         (life["attempts"].as_array()?.last()?["outcome"] == "delivered").then_some(life)
     })
     .await;

@@ -72,7 +72,7 @@ async fn a_failure_is_tried_again_with_the_same_id_and_bytes() {
     assert!(taken.iter().all(|delivery| delivery.id() == id && delivery.body == taken[0].body));
 
     let life = eventually("the attempts to be in the ledger", async || {
-        let life = hook.json(&["events", "show", &id]);
+        let life = hook.life(&id)?;
         let delivered = life["attempts"].as_array()?.last()?["outcome"] == "delivered";
         delivered.then_some(life)
     })

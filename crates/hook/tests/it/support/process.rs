@@ -190,6 +190,12 @@ impl Hook {
         serde_json::from_str(&done.stdout).unwrap_or_else(|error| panic!("{args:?}: {error}: {done:?}"))
     }
 
+    /// One event's life; none while the ledger has not heard of it.
+    pub(crate) fn life(&self, id: &str) -> Option<Value> {
+        let done = self.run(&["--json", "events", "show", id]);
+        (done.code == Some(0)).then(|| serde_json::from_str(&done.stdout).unwrap())
+    }
+
     /// The binary with the contract, the data and the variables of this one, and
     /// nothing else of the test's own environment.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
