@@ -36,7 +36,8 @@ impl Gateway {
         let folder = repo::target().join("services").join("openclaw");
         let node = install(&folder)?;
         let port = free_port()?;
-        let home = folder.join("home");
+        // One per run, so that two runs at once do not empty each other's.
+        let home = folder.join(format!("home-{}", std::process::id()));
         write_home(&home, port)?;
         let log = home.join("gateway.log");
         let output = File::create(&log).with_context(|| format!("cannot write `{}`", log.display()))?;
@@ -112,9 +113,6 @@ fn install(folder: &Path) -> Result<PathBuf> {
 }
 
 fn write_home(home: &Path, port: u16) -> Result<()> {
-    if home.exists() {
-        std::fs::remove_dir_all(home).with_context(|| format!("cannot empty `{}`", home.display()))?;
-    }
     let folder = home.join(".openclaw");
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot make `{}`", folder.display()))?;
     let config = serde_json::json!({
