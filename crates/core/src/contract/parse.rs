@@ -131,14 +131,14 @@ fn serve(contract: &mut Contract, value: Table<'_>, drivers: &Drivers, report: &
     let span = value.span();
     let Some(mut table) = table(value, report) else { return };
     for item in items(take(&mut table, "ingress_adapters"), report) {
-        let id = id(&item);
+        let id = text(&item, "id");
         match ingress(item, drivers, report) {
             Some(adapter) => contract.ingress.push(adapter),
             None => contract.unread.extend(id),
         }
     }
     for item in items(take(&mut table, "routes"), report) {
-        let id = id(&item);
+        let id = text(&item, "id");
         match read(item, report) {
             Some(route) => contract.serve_routes.push(route),
             None => contract.unread.extend(id),
@@ -153,14 +153,14 @@ fn smash(contract: &mut Contract, value: Table<'_>, drivers: &Drivers, report: &
     let span = value.span();
     let Some(mut table) = table(value, report) else { return };
     for item in items(take(&mut table, "egress_adapters"), report) {
-        let id = id(&item);
+        let id = text(&item, "id");
         match egress(item, drivers, report) {
             Some(adapter) => contract.egress.push(adapter),
             None => contract.unread.extend(id),
         }
     }
     for item in items(take(&mut table, "routes"), report) {
-        let id = id(&item);
+        let id = text(&item, "id");
         match read(item, report) {
             Some(route) => contract.smash_routes.push(route),
             None => contract.unread.extend(id),
@@ -176,13 +176,14 @@ fn ingress(
     report: &mut Report,
 ) -> Option<Adapter<w::IngressCommon, Arc<dyn IngressConfig>>> {
     let Split { common, plugins, own } = split(item, &INGRESS_COMMON, drivers, report)?;
-    let common: w::IngressCommon = read(common, report)?;
-    let row = drivers.ingress.iter().find(|row| row.name == common.driver.get_ref());
-    let Some(row) = row else { return Some(Adapter { common, plugins, driver: None }) };
+    let driver = text(&common, "driver");
+    let common: Option<w::IngressCommon> = read(common, report);
+    let row = drivers.ingress.iter().find(|row| Some(row.name) == driver.as_deref());
+    let Some(row) = row else { return Some(Adapter { common: common?, plugins, driver: None }) };
     let places = own.clone();
     let config = read_with(own, &INGRESS_COMMON, report, row.parse)?;
     problems(config.check(), &places, report);
-    Some(Adapter { common, plugins, driver: Some((row.name, config)) })
+    Some(Adapter { common: common?, plugins, driver: Some((row.name, config)) })
 }
 
 fn egress(
@@ -191,13 +192,14 @@ fn egress(
     report: &mut Report,
 ) -> Option<Adapter<w::EgressCommon, Arc<dyn EgressConfig>>> {
     let Split { common, plugins, own } = split(item, &EGRESS_COMMON, drivers, report)?;
-    let common: w::EgressCommon = read(common, report)?;
-    let row = drivers.egress.iter().find(|row| row.name == common.driver.get_ref());
-    let Some(row) = row else { return Some(Adapter { common, plugins, driver: None }) };
+    let driver = text(&common, "driver");
+    let common: Option<w::EgressCommon> = read(common, report);
+    let row = drivers.egress.iter().find(|row| Some(row.name) == driver.as_deref());
+    let Some(row) = row else { return Some(Adapter { common: common?, plugins, driver: None }) };
     let places = own.clone();
     let config = read_with(own, &EGRESS_COMMON, report, row.parse)?;
     problems(config.check(), &places, report);
-    Some(Adapter { common, plugins, driver: Some((row.name, config)) })
+    Some(Adapter { common: common?, plugins, driver: Some((row.name, config)) })
 }
 
 /// Divides an adapter's table into what all adapters have, its plugins, and its driver's part.
@@ -276,8 +278,9 @@ pub(super) fn unknown_driver(driver: &w::Text, valid: &[&str], report: &mut Repo
     };
 }
 
-fn id(item: &Table<'_>) -> Option<String> {
-    Some(item.get_ref().as_table()?.get("id")?.get_ref().as_str()?.to_owned())
+/// The text under a key, where it is one.
+fn text(item: &Table<'_>, key: &str) -> Option<String> {
+    Some(item.get_ref().as_table()?.get(key)?.get_ref().as_str()?.to_owned())
 }
 
 fn named<T: DeserializeOwned>(value: Table<'_>, report: &mut Report) -> Vec<(w::Text, T)> {

@@ -396,3 +396,13 @@ fn a_source_cannot_lead_into_a_topic_of_our_own() {
     assert!(with("[log]\ndlq_topic = \"webhooks.github\"")[0].contains("reserved_topic"));
     assert!(with("[log]\ndlq_topic = \"hook.deliveries\"")[0].contains("reserved_topic"));
 }
+
+#[test]
+fn an_adapters_own_keys_and_its_drivers_are_judged_together() {
+    let text = SEED
+        .replace("timeout_seconds = 20", "timeout_seconds = true")
+        .replace("max_retries = 5", "max_retries = true");
+    let lines: Vec<_> =
+        findings(&text, &Options::default()).iter().map(|line| line[..2].to_owned()).collect();
+    assert_eq!(lines, ["33", "34"]);
+}
