@@ -100,18 +100,19 @@ async fn run(
     progress: &mut Progress,
     lines: &Lines,
 ) -> anyhow::Result<()> {
-    let mut pace = Pace::new(query.rate);
+    let mut pace = Pace::of_replay(query.rate, query.dry_run);
     let mut last = None;
     for row in rows.iter().rev() {
         progress.seen += 1;
-        let Some(adapter) = row.adapter.as_deref().filter(|id| operations.require_destination(id).is_ok())
-        else {
-            continue;
+        let (adapter, event) = match aim(operations, row).await? {
+            Ok(aimed) => aimed,
+            Err(why) => {
+                progress.leave_out(format!("{}: {why}", operations.dead_letter_position(row)));
+                continue;
+            }
         };
-        let letter = read(operations, row).await.map_err(|refused| anyhow::anyhow!(refused.detail))?;
-        let Ok(event) = Event::decode(&letter.envelope) else { continue };
+        pace.next().await;
         if !query.dry_run {
-            pace.next().await;
             let log = operations.log.as_ref();
             last = redeliver(log, adapter, [event], "dead_letter", Clock::SYSTEM).await?.pop();
         }
@@ -121,6 +122,22 @@ async fn run(
         }
     }
     operations.indexed(last.as_ref()).await
+}
+
+/// Where a dead letter goes again, and what; or why that cannot be said.
+async fn aim<'a>(
+    operations: &Operations,
+    row: &'a DeadLetterRow,
+) -> anyhow::Result<Result<(&'a str, Event), String>> {
+    let Some(adapter) = row.adapter.as_deref() else {
+        return Ok(Err("no destination gave it up".to_owned()));
+    };
+    if let Err(refused) = operations.require_destination(adapter) {
+        return Ok(Err(refused.detail));
+    }
+    let letter = read(operations, row).await.map_err(|refused| anyhow::anyhow!(refused.detail))?;
+    let event = Event::decode(&letter.envelope).map_err(|error| format!("no event: {error}"));
+    Ok(event.map(|event| (adapter, event)))
 }
 
 async fn read(operations: &Operations, row: &DeadLetterRow) -> Result<DeadLetter, Refused> {

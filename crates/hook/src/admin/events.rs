@@ -7,11 +7,7 @@ use axum::{
     extract::{Path, Query, State},
     response::{IntoResponse, Response},
 };
-use hook_core::{
-    glob::Glob,
-    pipeline::deliver::wanting,
-    plan::{DestinationPlan, SmashRoute},
-};
+use hook_core::{glob::Glob, pipeline::deliver::opinions};
 use hook_event::{Clock, Entropy, Event, EventId};
 use hook_ledger::EventRow;
 use hook_log::{Entry, Log, Position, Start, Subscription, TopicSet};
@@ -20,7 +16,7 @@ use http::header::CONTENT_TYPE;
 use crate::admin::{
     Operations, Refused,
     stream::{self, Lines},
-    wire::{EventLine, EventQuery, Fate, Life, Routed},
+    wire::{EventLine, EventQuery, Fate, Life, Routed, WhenFailed},
 };
 
 const LISTED: usize = 50;
@@ -46,13 +42,15 @@ pub(super) async fn show(
     Path(id): Path<EventId>,
 ) -> Result<Json<Life>, Refused> {
     let (position, event) = find(&operations, id).await?;
+    let (routes, when_failed) = routes(&operations, &position, &event);
     Ok(Json(Life {
         id,
         source: event.source.clone(),
         event_type: event.event_type.clone(),
         received_at: event.received_at,
         payload_bytes: event.payload.len(),
-        routes: routes(&operations, &position, &event),
+        routes,
+        when_failed,
         position: position.to_string(),
         attempts: operations.ledger.attempts(id)?,
         dead_letters: operations.dead_letters_of(id)?,
@@ -117,15 +115,24 @@ fn decode(entry: Entry) -> Option<(Position, Event)> {
     Some((entry.position, event))
 }
 
-fn routes(operations: &Operations, position: &Position, event: &Event) -> Vec<Routed> {
+/// The routes that want it, and those whose condition fails on it.
+fn routes(operations: &Operations, position: &Position, event: &Event) -> (Vec<Routed>, Vec<WhenFailed>) {
     let plan = operations.plan();
-    let of = |destination: &DestinationPlan| {
-        let wanting = wanting(&destination.routes, &plan.log.dead_letters, &position.topic, event);
-        let routed =
-            |route: &SmashRoute| Routed { adapter: destination.id.to_string(), route: route.id.clone() };
-        wanting.into_iter().map(routed).collect::<Vec<_>>()
-    };
-    plan.destinations.iter().flat_map(of).collect()
+    let (mut routed, mut when_failed) = (Vec::new(), Vec::new());
+    for destination in &plan.destinations {
+        let adapter = || destination.id.to_string();
+        for (route, wants) in opinions(&destination.routes, &plan.log.dead_letters, &position.topic, event) {
+            let route = route.id.clone();
+            match wants {
+                Ok(true) => routed.push(Routed { adapter: adapter(), route }),
+                Ok(false) => {}
+                Err(error) => {
+                    when_failed.push(WhenFailed { adapter: adapter(), route, error: error.to_string() });
+                }
+            }
+        }
+    }
+    (routed, when_failed)
 }
 
 fn line(row: EventRow) -> EventLine {

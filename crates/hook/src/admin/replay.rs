@@ -1,4 +1,6 @@
 //! Events of the log once more, to one destination.
+//!
+//! A record on which `--when` fails is no "no": it is left out, counted and told.
 
 use std::sync::Arc;
 
@@ -66,7 +68,7 @@ async fn run(
         .since
         .map_or(Start::Beginning, |since| Start::Time(u64::try_from(since.as_millisecond()).unwrap_or(0)));
     let mut scan = operations.log.scan(topic, start).await?;
-    let mut pace = Pace::new(query.rate);
+    let mut pace = Pace::of_replay(query.rate, query.dry_run);
     loop {
         let batch = scan.next(BATCH).await?;
         if batch.is_empty() {
@@ -78,9 +80,13 @@ async fn run(
             if filter.past(entry) {
                 return send(operations, query, wanted, progress).await;
             }
-            if let Some(event) = filter.wants(entry) {
-                pace.next().await;
-                wanted.push(event);
+            match filter.wants(entry) {
+                Ok(None) => {}
+                Ok(Some(event)) => {
+                    pace.next().await;
+                    wanted.push(event);
+                }
+                Err(why) => progress.leave_out(format!("{}: {why}", entry.position)),
             }
             // A paced replay sends each event when its turn comes.
             if query.rate.is_some() {
@@ -111,10 +117,15 @@ impl Filter {
         self.until.is_some_and(|until| i128::from(entry.appended_ms) >= i128::from(until.as_millisecond()))
     }
 
-    fn wants(&self, entry: &Entry) -> Option<Event> {
-        let event = Event::decode(&entry.value).ok()?;
-        let type_fits = self.event_type.as_ref().is_none_or(|glob| glob.matches(&event.event_type));
-        let holds = |when: &Condition| when.holds(&View::of(&event)).unwrap_or(false);
-        (type_fits && self.when.as_ref().is_none_or(holds)).then_some(event)
+    /// The record's event, if it fits; an error where that cannot be said.
+    fn wants(&self, entry: &Entry) -> Result<Option<Event>, String> {
+        let event = Event::decode(&entry.value).map_err(|error| format!("no event: {error}"))?;
+        if self.event_type.as_ref().is_some_and(|glob| !glob.matches(&event.event_type)) {
+            return Ok(None);
+        }
+        let Some(when) = &self.when else { return Ok(Some(event)) };
+        let holds = when.holds(&View::of(&event));
+        let holds = holds.map_err(|error| format!("`--when` failed on event {}: {error}", event.id))?;
+        Ok(holds.then_some(event))
     }
 }

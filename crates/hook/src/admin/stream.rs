@@ -49,14 +49,43 @@ where
 pub(super) struct Pace(Option<tokio::time::Interval>);
 
 impl Pace {
-    pub(super) fn new(rate: Option<u32>) -> Self {
+    fn new(rate: Option<u32>) -> Self {
         let interval = rate.filter(|&rate| rate > 0).map(|rate| Duration::from_secs(1) / rate);
         Self(interval.map(tokio::time::interval))
+    }
+
+    /// The pace of a replay; a dry run sends nothing, so it has none to keep.
+    pub(super) fn of_replay(rate: Option<u32>, dry_run: bool) -> Self {
+        Self::new(rate.filter(|_| !dry_run))
     }
 
     pub(super) async fn next(&mut self) {
         if let Some(interval) = &mut self.0 {
             interval.tick().await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn only_what_is_sent_keeps_a_pace() {
+        for (rate, dry_run, millis) in [
+            (None, false, 0),
+            (Some(0), false, 0),
+            (Some(4), false, 500),
+            (Some(4), true, 0),
+            (None, true, 0),
+        ] {
+            let (mut pace, since) = (Pace::of_replay(rate, dry_run), Instant::now());
+            for _ in 0..3 {
+                pace.next().await;
+            }
+            assert_eq!(since.elapsed(), Duration::from_millis(millis), "{rate:?}, dry run: {dry_run}");
         }
     }
 }

@@ -112,6 +112,9 @@ pub(crate) struct Life {
     pub(crate) payload_bytes: usize,
     /// Destinations that want it by their routes.
     pub(crate) routes: Vec<Routed>,
+    /// Routes that cannot say whether they want it: their `when` fails on it.
+    #[serde(default)]
+    pub(crate) when_failed: Vec<WhenFailed>,
     pub(crate) attempts: Vec<Attempt>,
     pub(crate) dead_letters: Vec<DeadLetterLine>,
 }
@@ -121,6 +124,14 @@ pub(crate) struct Life {
 pub(crate) struct Routed {
     pub(crate) adapter: String,
     pub(crate) route: String,
+}
+
+/// A route whose `when` fails on an event.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct WhenFailed {
+    pub(crate) adapter: String,
+    pub(crate) route: String,
+    pub(crate) error: String,
 }
 
 /// Which dead letters.
@@ -193,8 +204,22 @@ pub(crate) struct Progress {
     pub(crate) total: Option<u64>,
     /// Sent on, or counted in a dry run.
     pub(crate) matched: u64,
+    /// Left out because nobody can say whether or where they should go.
+    #[serde(default)]
+    pub(crate) failed: u64,
+    /// Why the first of those was left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) first_failure: Option<String>,
     pub(crate) done: bool,
     /// Why it ended early.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) error: Option<String>,
+}
+
+impl Progress {
+    /// Counts one that was left out; the first says why.
+    pub(crate) fn leave_out(&mut self, why: String) {
+        self.failed += 1;
+        self.first_failure.get_or_insert(why);
+    }
 }

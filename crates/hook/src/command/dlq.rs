@@ -136,10 +136,12 @@ pub(super) async fn follow(mut lines: Lines, what: &str, output: Output) -> anyh
     }
 }
 
-/// Says what came of a replay.
+/// Says what came of a replay; one that left something out has failed in part.
 pub(super) fn finish(done: &Progress, dry_run: bool, output: Output) -> anyhow::Result<()> {
     output.result(done, |done| match dry_run {
         true => format!("{} would be delivered again (nothing was sent)", done.matched),
         false => format!("{} on their way again", done.matched),
-    })
+    })?;
+    let Some(first) = &done.first_failure else { return Ok(()) };
+    Err(anyhow::anyhow!("{} of {} were left out; the first: {first}", done.failed, done.seen))
 }

@@ -108,6 +108,9 @@ fn show(life: &Life) -> String {
     for routed in &life.routes {
         field("wanted by", format!("{} (route {})", routed.adapter, routed.route));
     }
+    for failed in &life.when_failed {
+        field("when failed", format!("{} (route {}): {}", failed.adapter, failed.route, failed.error));
+    }
     if !life.attempts.is_empty() {
         text.push('\n');
         text.push_str(&output::table(

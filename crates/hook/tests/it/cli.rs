@@ -150,6 +150,7 @@ async fn json_has_the_shapes_that_programs_rely_on() {
         "meta",
         "payload_bytes",
         "routes",
+        "when_failed",
         "attempts",
         "dead_letters",
     ];

@@ -101,3 +101,65 @@ async fn events_of_the_log_are_replayed_to_one_destination() {
     assert_eq!(nowhere.code, Some(2), "{nowhere:?}");
     assert!(nowhere.stderr.contains("`nobody`") && nowhere.stderr.contains("`one`"), "{}", nowhere.stderr);
 }
+
+#[tokio::test]
+async fn a_condition_that_fails_on_an_event_is_told() {
+    let receiver = Receiver::start().await;
+    let address = receiver.address;
+    let guarded = move |bind| {
+        let plain = contract(bind, &[("one", address, "")]);
+        let route = r#"source_topic_pattern = "webhooks.core""#;
+        plain.replace(route, &format!("{route}\nwhen = \"payload.pull.number > 1\""))
+    };
+    let hook = Hook::running(guarded).await;
+    let sender = Sender::new();
+    let mut ids = Vec::new();
+    for (number, body) in
+        [r#"{"pull":{"number":2}}"#, r#"{"issue":3}"#, r#"{"pull":{"number":1}}"#].iter().enumerate()
+    {
+        ids.push(sender.accepted(hook.address, "push", &number.to_string(), body.as_bytes()).await);
+    }
+    eventually("the letter of the second", async || {
+        (hook.json(&["dlq", "list"])[0]["reason"] == "when_failed").then_some(())
+    })
+    .await;
+    let life = hook.json(&["events", "show", &ids[1]]);
+    assert_eq!(
+        (life["routes"].as_array().unwrap().len(), &life["when_failed"][0]["adapter"]),
+        (0, &"one".into())
+    );
+    assert!(life["when_failed"][0]["error"].as_str().unwrap().contains("undefined"), "{life:#}");
+    let shown = hook.run(&["events", "show", &ids[1]]);
+    assert!(shown.stdout.contains("when failed  one (route out): "), "{}", shown.stdout);
+    assert_eq!(hook.json(&["events", "show", &ids[2]])["when_failed"], serde_json::json!([]));
+
+    let replay = ["replay", "events", "--to", "one", "--when", "payload.pull.number == 2"];
+    for dry_run in [&["--dry-run"][..], &[]] {
+        let done = hook.run(&[&["--json"], &replay[..], dry_run].concat());
+        assert_eq!(done.code, Some(1), "{done:?}");
+        let told: serde_json::Value = serde_json::from_str(&done.stdout).unwrap();
+        let figures = ["seen", "matched", "failed"].map(|name| told[name].as_u64());
+        assert_eq!(figures, [Some(3), Some(1), Some(1)], "{told}");
+        for said in [told["first_failure"].to_string(), done.stderr] {
+            assert!(said.contains(&ids[1]) && said.contains("`--when` failed"), "{said}");
+        }
+    }
+    let taken = receiver.wait_for(2).await;
+    assert!(taken.iter().all(|delivery| delivery.id() == ids[0]), "only what fits is sent again");
+}
+
+#[tokio::test]
+async fn a_letter_whose_destination_is_gone_is_left_out_and_told() {
+    let receiver = Receiver::start().await;
+    let address = receiver.address;
+    let mut hook = Hook::running(move |bind| contract(bind, &[("old", address, "")])).await;
+    receiver.answer(400);
+    Sender::new().accepted(hook.address, "push", "1", BODY).await;
+    eventually("the letter", async || (hook.json(&["dlq", "list"])[0]["adapter"] == "old").then_some(()))
+        .await;
+    hook.stop().await;
+    hook.set_contract(move |bind| contract(bind, &[("new", address, "")]));
+    let done = hook.run(&["dlq", "replay"]);
+    assert_eq!(done.code, Some(1), "{done:?}");
+    assert!(done.stderr.contains("1 of 1 were left out") && done.stderr.contains("`old`"), "{}", done.stderr);
+}

@@ -41,7 +41,7 @@ use hook_sdk::Chain;
 use tokio_util::sync::CancellationToken;
 
 pub use redeliver::{RedeliverError, redeliver};
-pub use route::wanting;
+pub use route::opinions;
 pub use status::{DestinationStatus, LastError, Snapshot, State};
 pub use unrouted::Unrouted;
 

@@ -9,7 +9,7 @@ use hook_event::Event;
 use hook_log::{Topic, TopicSet};
 
 use crate::{
-    expr::View,
+    expr::{ExprError, View},
     plan::{SmashRoute, redeliver_topic},
 };
 
@@ -80,18 +80,17 @@ impl Routes {
     }
 }
 
-/// The routes that want an event of `topic`; one whose condition fails on it is none.
-pub fn wanting<'a>(
+/// What each route that takes an event of `topic` by its globs says of it: whether it
+/// wants the event, or why its condition failed.
+pub fn opinions<'a>(
     routes: &'a [SmashRoute],
     dead_letters: &Topic,
     topic: &Topic,
     event: &Event,
-) -> Vec<&'a SmashRoute> {
+) -> Vec<(&'a SmashRoute, Result<bool, ExprError>)> {
     let mut view = None;
-    let wants = |route: &&SmashRoute| {
-        takes(route, dead_letters, topic, event) && holds(route, event, &mut view).unwrap_or(false)
-    };
-    routes.iter().filter(wants).collect()
+    let taking = routes.iter().filter(|route| takes(route, dead_letters, topic, event));
+    taking.map(|route| (route, holds(route, event, &mut view))).collect()
 }
 
 /// Whether a topic is the pipeline's own.
@@ -112,7 +111,7 @@ fn takes_topic(route: &SmashRoute, dead_letters: &Topic, topic: &Topic) -> bool 
     }
 }
 
-fn holds(route: &SmashRoute, event: &Event, view: &mut Option<View>) -> Result<bool, crate::expr::ExprError> {
+fn holds(route: &SmashRoute, event: &Event, view: &mut Option<View>) -> Result<bool, ExprError> {
     let Some(when) = &route.when else { return Ok(true) };
     when.holds(view.get_or_insert_with(|| View::of(event)))
 }
