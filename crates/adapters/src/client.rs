@@ -20,7 +20,7 @@ use reqwest::{Request, Response, redirect::Policy};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-pub(crate) use target::{check_headers, check_url, header_map, is_reserved, sensitive, shown};
+pub(crate) use target::{bearer, check_headers, check_url, header_map, is_reserved, sensitive, shown};
 
 use crate::guard::{Blocked, Guard, Networks};
 

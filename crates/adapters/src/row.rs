@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 
+pub(crate) use hook_core::driver::as_settings;
 use hook_core::driver::{EgressConfig, IngressConfig, Problem};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 use toml::{
     Spanned,
     de::{DeValue, Error, ValueDeserializer},
@@ -26,9 +27,9 @@ where
     Ok(Arc::new(C::deserialize(ValueDeserializer::from(value))?))
 }
 
-/// A configuration as `hook config show` prints it; it names secrets and holds none.
-pub(crate) fn as_settings(config: &impl Serialize) -> serde_json::Value {
-    serde_json::to_value(config).unwrap_or_default()
+/// Seconds that one attempt may take, where the contract does not say.
+pub(crate) fn default_timeout_seconds() -> u64 {
+    20
 }
 
 /// A problem with one key.

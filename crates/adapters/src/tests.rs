@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use hook_core::driver::Problem;
+use hook_core::driver::{Driver, Problem};
 use schemars::{Schema, SchemaGenerator};
 use toml::{
     Spanned,
@@ -27,26 +27,21 @@ fn table(text: &str) -> Spanned<DeValue<'_>> {
     Spanned::new(parsed.span(), DeValue::Table(parsed.into_inner()))
 }
 
+fn row<T: ?Sized>(driver: &'static Driver<T>, check: fn(&T) -> Vec<Problem>) -> Row {
+    Row {
+        name: driver.name,
+        summary: driver.summary,
+        example: driver.example,
+        schema: (driver.schema)(&mut SchemaGenerator::default()),
+        parse: Box::new(move |text| {
+            (driver.parse)(table(text)).map(|config| check(&config)).map_err(|error| error.to_string())
+        }),
+    }
+}
+
 fn rows() -> Vec<Row> {
-    let ingress = INGRESS.iter().map(|driver| Row {
-        name: driver.name,
-        summary: driver.summary,
-        example: driver.example,
-        schema: (driver.schema)(&mut SchemaGenerator::default()),
-        parse: Box::new(|text| {
-            (driver.parse)(table(text)).map(|config| config.check()).map_err(|error| error.to_string())
-        }),
-    });
-    let egress = EGRESS.iter().map(|driver| Row {
-        name: driver.name,
-        summary: driver.summary,
-        example: driver.example,
-        schema: (driver.schema)(&mut SchemaGenerator::default()),
-        parse: Box::new(|text| {
-            (driver.parse)(table(text)).map(|config| config.check()).map_err(|error| error.to_string())
-        }),
-    });
-    ingress.chain(egress).collect()
+    let ingress = INGRESS.iter().map(|driver| row(driver, |config| config.check()));
+    ingress.chain(EGRESS.iter().map(|driver| row(driver, |config| config.check()))).collect()
 }
 
 #[test]

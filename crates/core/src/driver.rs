@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use hook_event::{Clock, Entropy};
 use hook_sdk::Hook;
 use schemars::{Schema, SchemaGenerator};
+use serde::Serialize;
 use toml::{Spanned, de::DeValue};
 
 use crate::{
@@ -31,47 +32,26 @@ pub struct Drivers {
     pub plugins: &'static [PluginDriver],
 }
 
+/// One kind of adapter or hook: `T` is what its keys are read as.
+pub struct Driver<T: ?Sized> {
+    /// The name in the contract.
+    pub name: &'static str,
+    /// One line for a person.
+    pub summary: &'static str,
+    /// A table that parses: the keys of the driver's own.
+    pub example: &'static str,
+    /// Reads the keys that are left when the common ones were taken off.
+    pub parse: Parse<T>,
+    /// The keys as JSON Schema.
+    pub schema: fn(&mut SchemaGenerator) -> Schema,
+}
+
 /// One kind of ingress adapter.
-pub struct IngressDriver {
-    /// The name in the contract.
-    pub name: &'static str,
-    /// One line for a person.
-    pub summary: &'static str,
-    /// A table that parses: the keys after `id` and `driver`.
-    pub example: &'static str,
-    /// Reads the keys that are left when the common ones were taken off.
-    pub parse: Parse<dyn IngressConfig>,
-    /// The keys as JSON Schema.
-    pub schema: fn(&mut SchemaGenerator) -> Schema,
-}
-
+pub type IngressDriver = Driver<dyn IngressConfig>;
 /// One kind of egress adapter.
-pub struct EgressDriver {
-    /// The name in the contract.
-    pub name: &'static str,
-    /// One line for a person.
-    pub summary: &'static str,
-    /// A table that parses: the keys after `id` and `driver`.
-    pub example: &'static str,
-    /// Reads the keys that are left when the common ones were taken off.
-    pub parse: Parse<dyn EgressConfig>,
-    /// The keys as JSON Schema.
-    pub schema: fn(&mut SchemaGenerator) -> Schema,
-}
-
+pub type EgressDriver = Driver<dyn EgressConfig>;
 /// One kind of hook that a contract can configure under `plugins`.
-pub struct PluginDriver {
-    /// The name in the contract.
-    pub name: &'static str,
-    /// One line for a person.
-    pub summary: &'static str,
-    /// A table that parses: the keys after `driver`.
-    pub example: &'static str,
-    /// Reads the keys that are left when `driver` was taken off.
-    pub parse: Parse<dyn Hook>,
-    /// The keys as JSON Schema.
-    pub schema: fn(&mut SchemaGenerator) -> Schema,
-}
+pub type PluginDriver = Driver<dyn Hook>;
 
 /// An ingress adapter as the contract wrote it.
 #[async_trait]
@@ -123,6 +103,11 @@ pub trait EgressConfig: fmt::Debug + Send + Sync {
 
     /// Opens sockets and reads secrets; re-validates nothing.
     async fn build(&self, context: &BuildContext) -> Result<Arc<dyn Egress>, BuildError>;
+}
+
+/// A driver's keys as `hook config show` prints them.
+pub fn as_settings(keys: &impl Serialize) -> serde_json::Value {
+    serde_json::to_value(keys).unwrap_or_default()
 }
 
 /// Something wrong with the value of one key.

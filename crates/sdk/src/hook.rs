@@ -18,9 +18,9 @@ pub trait Hook: Send + Sync {
     /// The name under which its part is recorded.
     fn name(&self) -> &str;
 
-    /// How it is configured, for a person. Holds no secret.
-    fn settings(&self) -> String {
-        String::new()
+    /// Its keys with all defaults, for `hook config show`; secrets by name only.
+    fn settings(&self) -> serde_json::Value {
+        serde_json::Value::Null
     }
 
     /// Where it wants to be asked.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use hook_core::driver::{BuildError, Problem};
 use http::{HeaderMap, HeaderName, HeaderValue};
+use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use crate::{
@@ -76,6 +77,12 @@ pub(crate) fn sensitive(value: &str, variable: &str) -> Result<HeaderValue, Buil
         .map_err(|_| BuildError::Resource(format!("the value of `{variable}` cannot be sent in a header")))?;
     header.set_sensitive(true);
     Ok(header)
+}
+
+/// A token as the value of `Authorization`.
+pub(crate) fn bearer(token: &SecretString, variable: &str) -> Result<HeaderValue, BuildError> {
+    let value = SecretString::from(format!("Bearer {}", token.expose_secret()));
+    sensitive(value.expose_secret(), variable)
 }
 
 /// The URL for a person: no credentials, and no query, which often holds some.

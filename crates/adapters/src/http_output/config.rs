@@ -11,7 +11,7 @@ use hook_core::{
 use hook_event::standard_webhooks::Key;
 use http::{HeaderName, HeaderValue, header};
 use schemars::JsonSchema;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -20,7 +20,7 @@ use crate::{
     body::Body,
     client::{self, Client, Destination, check_headers, check_url},
     guard::Networks,
-    row::{as_settings, at_least_one, problem},
+    row::{self, as_settings, at_least_one, problem},
 };
 
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -57,16 +57,12 @@ pub(super) struct Config {
     #[serde(default)]
     content_type: Option<String>,
     /// Seconds that one attempt may take, from connecting to the answer.
-    #[serde(default = "default_timeout_seconds")]
+    #[serde(default = "row::default_timeout_seconds")]
     timeout_seconds: u64,
     /// Networks that may be called besides the public internet: `["10.0.0.0/8"]`.
     #[serde(default)]
     #[schemars(with = "Vec<String>")]
     allow_networks: Networks,
-}
-
-fn default_timeout_seconds() -> u64 {
-    20
 }
 
 #[async_trait]
@@ -115,8 +111,7 @@ impl EgressConfig for Config {
         }
         if let Some(variable) = &self.token_env {
             let token = secret(variable)?;
-            let bearer = SecretString::from(format!("Bearer {}", token.expose_secret()));
-            headers.insert(header::AUTHORIZATION, client::sensitive(bearer.expose_secret(), variable)?);
+            headers.insert(header::AUTHORIZATION, client::bearer(&token, variable)?);
             secrets.push(token);
         }
         let content_type = self.content_type.as_deref().unwrap_or_else(|| self.body.content_type());

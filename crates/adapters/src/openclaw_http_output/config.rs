@@ -11,7 +11,6 @@ use hook_core::{
 };
 use http::{HeaderMap, HeaderValue, header};
 use schemars::JsonSchema;
-use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use url::Url;
 
@@ -23,7 +22,7 @@ use super::{
 use crate::{
     client::{self, Client, Destination, check_url},
     guard::Networks,
-    row::{as_settings, at_least_one, problem},
+    row::{self, as_settings, at_least_one, problem},
 };
 
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -35,7 +34,7 @@ pub(super) struct Config {
     /// The environment variable of the gateway's `hooks.token`.
     token_env: String,
     /// Seconds that one attempt may take; the gateway answers within 15.
-    #[serde(default = "default_timeout_seconds")]
+    #[serde(default = "row::default_timeout_seconds")]
     timeout_seconds: u64,
     /// What the agent is told, as a template. Without one it is told who sent what
     /// about which subject, and the payload in a marked block. More than the gateway
@@ -112,10 +111,6 @@ pub(super) enum WakeMode {
 #[derive(Clone)]
 pub(super) struct Text(Template);
 
-fn default_timeout_seconds() -> u64 {
-    20
-}
-
 #[async_trait]
 impl EgressConfig for Config {
     fn settings(&self) -> serde_json::Value {
@@ -148,9 +143,8 @@ impl EgressConfig for Config {
 
     async fn build(&self, context: &BuildContext) -> Result<Arc<dyn Egress>, BuildError> {
         let token = context.environment.secret(&SecretRef::Env(self.token_env.clone()))?;
-        let bearer = SecretString::from(format!("Bearer {}", token.expose_secret()));
         let mut headers = HeaderMap::new();
-        headers.insert(header::AUTHORIZATION, client::sensitive(bearer.expose_secret(), &self.token_env)?);
+        headers.insert(header::AUTHORIZATION, client::bearer(&token, &self.token_env)?);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let timeout = Duration::from_secs(self.timeout_seconds);
         let to = Destination {

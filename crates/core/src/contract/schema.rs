@@ -3,11 +3,14 @@
 
 use std::sync::LazyLock;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
+use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
 use super::written as w;
-use crate::{driver::Drivers, source};
+use crate::{
+    driver::{Driver, Drivers, PluginDriver},
+    source,
+};
 
 /// The keys that every ingress adapter has besides its driver's.
 pub(super) static INGRESS_COMMON: LazyLock<Vec<&'static str>> = LazyLock::new(keys::<w::IngressCommon>);
@@ -18,12 +21,8 @@ pub(super) static EGRESS_COMMON: LazyLock<Vec<&'static str>> = LazyLock::new(key
 pub fn schema(drivers: &Drivers) -> Value {
     let mut generator = SchemaSettings::draft07().into_generator();
     let plugins = plugins(drivers, &mut generator);
-    let ingress = drivers.ingress.iter().map(|row| (row.name, row.summary, (row.schema)(&mut generator)));
-    let ingress = ingress.collect::<Vec<_>>();
-    let egress = drivers.egress.iter().map(|row| (row.name, row.summary, (row.schema)(&mut generator)));
-    let egress = egress.collect::<Vec<_>>();
-    let ingress = adapters::<w::IngressCommon>(ingress, &plugins, &mut generator);
-    let egress = adapters::<w::EgressCommon>(egress, &plugins, &mut generator);
+    let ingress = adapters::<w::IngressCommon, _>(drivers.ingress, &plugins, &mut generator);
+    let egress = adapters::<w::EgressCommon, _>(drivers.egress, &plugins, &mut generator);
 
     let mut serve = inline::<w::Serve>(&mut generator);
     put(&mut serve, "ingress_adapters", list(ingress));
@@ -60,30 +59,30 @@ pub fn schema(drivers: &Drivers) -> Value {
 }
 
 /// One alternative per driver, told apart by `driver`, each with the common keys.
-fn adapters<T: JsonSchema>(
-    rows: Vec<(&'static str, &'static str, Schema)>,
+fn adapters<Common: JsonSchema, T: ?Sized>(
+    rows: &[Driver<T>],
     plugins: &Value,
     generator: &mut SchemaGenerator,
 ) -> Value {
-    let common = inline::<T>(generator);
-    let one = |(name, summary, schema): (&str, &str, Schema)| {
-        let mut schema = schema.to_value();
+    let common = inline::<Common>(generator);
+    let one = |row: &Driver<T>| {
+        let mut schema = (row.schema)(generator).to_value();
         for (key, value) in common["properties"].as_object().into_iter().flatten() {
             put(&mut schema, key, value.clone());
         }
-        put(&mut schema, "driver", json!({ "const": name, "description": summary }));
+        put(&mut schema, "driver", json!({ "const": row.name, "description": row.summary }));
         put(&mut schema, "plugins", plugins.clone());
         let required = schema.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
         let own = common["required"].as_array().cloned().unwrap_or_default();
         schema["required"] = Value::Array(own.into_iter().chain(required).collect());
-        schema["title"] = json!(name);
+        schema["title"] = json!(row.name);
         schema
     };
-    json!({ "oneOf": rows.into_iter().map(one).collect::<Vec<_>>() })
+    json!({ "oneOf": rows.iter().map(one).collect::<Vec<_>>() })
 }
 
 fn plugins(drivers: &Drivers, generator: &mut SchemaGenerator) -> Value {
-    let one = |row: &crate::driver::PluginDriver| {
+    let one = |row: &PluginDriver| {
         let mut schema = (row.schema)(generator).to_value();
         put(&mut schema, "driver", json!({ "const": row.name, "description": row.summary }));
         let required = schema.get("required").and_then(Value::as_array).cloned().unwrap_or_default();

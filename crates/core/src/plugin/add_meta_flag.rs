@@ -8,11 +8,11 @@ use async_trait::async_trait;
 use hook_event::Event;
 use hook_sdk::{Context, Hook, HookError, Point, Verdict};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use toml::de::ValueDeserializer;
 
-use super::BOTH_SIDES;
-use crate::driver::PluginDriver;
+use super::{BOTH_SIDES, non_empty::NonEmpty};
+use crate::driver::{PluginDriver, as_settings};
 
 /// The row of the table.
 pub(super) const DRIVER: PluginDriver = PluginDriver {
@@ -24,30 +24,12 @@ pub(super) const DRIVER: PluginDriver = PluginDriver {
 };
 
 /// Notes a flag in the event's meta.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "AddMetaFlag")]
 struct Config {
     /// The flag, not empty.
-    #[schemars(with = "String", length(min = 1))]
-    flag: Flag,
-}
-
-/// A flag: any text but the empty one.
-#[derive(Debug, Deserialize)]
-#[serde(try_from = "String")]
-struct Flag(String);
-
-impl TryFrom<String> for Flag {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        if text.is_empty() {
-            Err("the flag is empty, write a word such as `reviewed`")
-        } else {
-            Ok(Self(text))
-        }
-    }
+    flag: NonEmpty,
 }
 
 #[async_trait]
@@ -56,8 +38,8 @@ impl Hook for Config {
         DRIVER.name
     }
 
-    fn settings(&self) -> String {
-        format!("{self:?}")
+    fn settings(&self) -> serde_json::Value {
+        as_settings(self)
     }
 
     fn points(&self) -> &[Point] {
@@ -66,7 +48,7 @@ impl Hook for Config {
 
     async fn call(&self, event: &Event, _context: &Context) -> Result<Verdict, HookError> {
         let mut event = event.clone();
-        event.meta.add_flag(&self.flag.0);
+        event.meta.add_flag(&self.flag);
         Ok(Verdict::Modify(Box::new(event)))
     }
 }

@@ -8,11 +8,11 @@ use async_trait::async_trait;
 use hook_event::Event;
 use hook_sdk::{Context, Hook, HookError, Point, Verdict};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use toml::de::ValueDeserializer;
 
-use super::BOTH_SIDES;
-use crate::driver::PluginDriver;
+use super::{BOTH_SIDES, non_empty::NonEmpty};
+use crate::driver::{PluginDriver, as_settings};
 
 /// The row of the table.
 pub(super) const DRIVER: PluginDriver = PluginDriver {
@@ -24,33 +24,14 @@ pub(super) const DRIVER: PluginDriver = PluginDriver {
 };
 
 /// Renames one event type.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "EventTypeAlias")]
 struct Config {
     /// The event type to rename, compared exactly.
-    #[schemars(with = "String", length(min = 1))]
-    from: EventType,
+    from: NonEmpty,
     /// Its new name.
-    #[schemars(with = "String", length(min = 1))]
-    to: EventType,
-}
-
-/// An event type: any text but the empty one.
-#[derive(Debug, Deserialize)]
-#[serde(try_from = "String")]
-struct EventType(String);
-
-impl TryFrom<String> for EventType {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        if text.is_empty() {
-            Err("the event type is empty, write one such as `push`")
-        } else {
-            Ok(Self(text))
-        }
-    }
+    to: NonEmpty,
 }
 
 #[async_trait]
@@ -59,8 +40,8 @@ impl Hook for Config {
         DRIVER.name
     }
 
-    fn settings(&self) -> String {
-        format!("{self:?}")
+    fn settings(&self) -> serde_json::Value {
+        as_settings(self)
     }
 
     fn points(&self) -> &[Point] {
@@ -68,11 +49,11 @@ impl Hook for Config {
     }
 
     async fn call(&self, event: &Event, _context: &Context) -> Result<Verdict, HookError> {
-        if event.event_type != self.from.0 {
+        if event.event_type != *self.from {
             return Ok(Verdict::Allow);
         }
         let mut event = event.clone();
-        event.event_type.clone_from(&self.to.0);
+        event.event_type = self.to.to_string();
         Ok(Verdict::Modify(Box::new(event)))
     }
 }

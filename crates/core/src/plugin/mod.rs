@@ -9,6 +9,7 @@ use crate::driver::PluginDriver;
 
 mod add_meta_flag;
 mod event_type_alias;
+mod non_empty;
 mod require_payload_field;
 
 /// Every plugin driver, alphabetical.

@@ -9,11 +9,14 @@ use async_trait::async_trait;
 use hook_event::Event;
 use hook_sdk::{Context, Hook, HookError, Point, Verdict};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use toml::de::ValueDeserializer;
 
 use super::BOTH_SIDES;
-use crate::driver::PluginDriver;
+use crate::{
+    driver::{PluginDriver, as_settings},
+    source::Pointer,
+};
 
 /// The row of the table.
 pub(super) const DRIVER: PluginDriver = PluginDriver {
@@ -25,32 +28,24 @@ pub(super) const DRIVER: PluginDriver = PluginDriver {
 };
 
 /// Stops an event whose payload lacks a field.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "RequirePayloadField")]
 struct Config {
     /// The field as a JSON Pointer: `/repository/id`.
+    #[serde(deserialize_with = "inside")]
     #[schemars(with = "String", regex(pattern = "^/"))]
     pointer: Pointer,
 }
 
-/// A JSON Pointer to something inside the payload.
-#[derive(Debug, Deserialize)]
-#[serde(try_from = "String")]
-struct Pointer(String);
-
-impl TryFrom<String> for Pointer {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        if !text.starts_with('/') {
-            return Err(format!("`{text}` is no JSON Pointer: it starts with `/`, such as `/repository/id`"));
+/// A place inside the payload: the whole of it is always there.
+fn inside<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Pointer, D::Error> {
+    let pointer = Pointer::deserialize(deserializer)?;
+    match pointer.is_whole() {
+        true => {
+            Err(D::Error::custom("the whole payload is always there, name a field such as `/repository/id`"))
         }
-        let mut rest = text.split('~').skip(1);
-        if rest.any(|after| !after.starts_with(['0', '1'])) {
-            return Err(format!("`{text}` is no JSON Pointer: `~` is written `~0`, and `/` in a name `~1`"));
-        }
-        Ok(Self(text))
+        false => Ok(pointer),
     }
 }
 
@@ -60,8 +55,8 @@ impl Hook for Config {
         DRIVER.name
     }
 
-    fn settings(&self) -> String {
-        format!("{self:?}")
+    fn settings(&self) -> serde_json::Value {
+        as_settings(self)
     }
 
     fn points(&self) -> &[Point] {
@@ -70,9 +65,9 @@ impl Hook for Config {
 
     async fn call(&self, event: &Event, _context: &Context) -> Result<Verdict, HookError> {
         let payload = event.payload_json().map_err(|_| HookError("the payload is not JSON".into()))?;
-        match payload.pointer(&self.pointer.0) {
+        match self.pointer.find(&payload) {
             Some(_) => Ok(Verdict::Allow),
-            None => Ok(Verdict::Deny(format!("the payload has no `{}`", self.pointer.0))),
+            None => Ok(Verdict::Deny(format!("the payload has no `{}`", self.pointer))),
         }
     }
 }

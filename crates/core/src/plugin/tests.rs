@@ -6,6 +6,7 @@ use bytes::Bytes;
 use hook_event::{Entropy, Event, EventId, Meta};
 use hook_sdk::{Chain, Context, Hook, Outcome, Point};
 use jiff::Timestamp;
+use serde_json::json;
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
@@ -56,19 +57,31 @@ fn the_table_is_sorted_and_every_example_parses() {
 fn what_is_refused() {
     for (name, keys, because) in [
         ("add_meta_flag", "", "missing field `flag`"),
-        ("add_meta_flag", "flag = \"\"", "the flag is empty"),
+        ("add_meta_flag", "flag = \"\"", "the text is empty"),
         ("add_meta_flag", "flag = 5", "invalid type"),
         ("add_meta_flag", "flag = \"a\"\nflags = 1", "unknown field `flags`"),
         ("event_type_alias", "from = \"a\"", "missing field `to`"),
-        ("event_type_alias", "from = \"\"\nto = \"b\"", "the event type is empty"),
+        ("event_type_alias", "from = \"\"\nto = \"b\"", "the text is empty"),
         ("event_type_alias", "from = \"a\"\nto = \"b\"\nglob = true", "unknown field `glob`"),
         ("require_payload_field", "", "missing field `pointer`"),
-        ("require_payload_field", "pointer = \"repository/id\"", "starts with `/`"),
-        ("require_payload_field", "pointer = \"\"", "starts with `/`"),
+        ("require_payload_field", "pointer = \"repository/id\"", "begin with `/`"),
+        ("require_payload_field", "pointer = \"\"", "name a field such as"),
         ("require_payload_field", "pointer = \"/a~b\"", "`~0`"),
     ] {
         let error = parse(name, keys).err().unwrap_or_else(|| panic!("{name} took `{keys}`"));
         assert!(error.contains(because), "{name} with `{keys}`: {error}");
+    }
+}
+
+#[test]
+fn settings_are_the_keys_as_they_are_written() {
+    for (name, settings) in [
+        ("add_meta_flag", json!({ "flag": "reviewed" })),
+        ("event_type_alias", json!({ "from": "pull_request.opened", "to": "review.requested" })),
+        ("require_payload_field", json!({ "pointer": "/repository/id" })),
+    ] {
+        let driver = PLUGINS.iter().find(|driver| driver.name == name).unwrap();
+        assert_eq!(parse(name, driver.example).unwrap().settings(), settings, "{name}");
     }
 }
 

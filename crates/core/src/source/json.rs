@@ -47,6 +47,16 @@ impl Pointer {
         };
         rest.split('/').map(unescape).collect::<Result<_, _>>().map(Self)
     }
+
+    /// Whether it is the empty text, which names no place but all of them.
+    pub fn is_whole(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// What stands there, if anything does.
+    pub fn find<'v>(&self, value: &'v serde_json::Value) -> Option<&'v serde_json::Value> {
+        value.pointer(&self.to_string())
+    }
 }
 
 impl Wanted {

@@ -1,5 +1,6 @@
 //! `hook drivers`: the tables of drivers, as a person or a program reads them.
 
+use hook_core::driver::Driver;
 use serde::Serialize;
 
 use crate::{
@@ -14,6 +15,12 @@ struct Row {
     kind: &'static str,
     summary: &'static str,
     example: &'static str,
+}
+
+impl Row {
+    fn of<T: ?Sized>(driver: &Driver<T>, kind: &'static str) -> Self {
+        Self { name: driver.name, kind, summary: driver.summary, example: driver.example }
+    }
 }
 
 pub(crate) fn run(name: Option<&str>, output: Output) -> anyhow::Result<()> {
@@ -37,9 +44,8 @@ pub(crate) fn run(name: Option<&str>, output: Output) -> anyhow::Result<()> {
 }
 
 fn rows() -> Vec<Row> {
-    let ingress = DRIVERS.ingress.iter().map(|row| (row.name, "ingress", row.summary, row.example));
-    let egress = DRIVERS.egress.iter().map(|row| (row.name, "egress", row.summary, row.example));
-    let plugins = DRIVERS.plugins.iter().map(|row| (row.name, "plugin", row.summary, row.example));
-    let all = ingress.chain(egress).chain(plugins);
-    all.map(|(name, kind, summary, example)| Row { name, kind, summary, example }).collect()
+    let ingress = DRIVERS.ingress.iter().map(|driver| Row::of(driver, "ingress"));
+    let egress = DRIVERS.egress.iter().map(|driver| Row::of(driver, "egress"));
+    let plugins = DRIVERS.plugins.iter().map(|driver| Row::of(driver, "plugin"));
+    ingress.chain(egress).chain(plugins).collect()
 }
