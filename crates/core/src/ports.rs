@@ -232,11 +232,13 @@ pub trait Claims: Send + Sync {
     /// Reserves `key` for `id`, unless somebody has it.
     fn reserve(&self, key: &str, id: EventId, now: Timestamp) -> Result<Reservation, ClaimError>;
 
-    /// The event is stored: the claim holds from `at` for the claims' lifetime.
+    /// The event is stored: the claim holds from `at` for the claims' lifetime. Does
+    /// nothing where `id` does not hold the reservation (any more).
     fn keep(&self, key: &str, id: EventId, at: Timestamp);
 
-    /// The event was not stored: the key is free again.
-    fn release(&self, key: &str);
+    /// The event was not stored: the key is free again, unless another event than
+    /// `id` holds it by now.
+    fn release(&self, key: &str, id: EventId);
 }
 
 /// The key of a delivery. It is made of what the stored event carries, so that claims

@@ -85,16 +85,22 @@ impl Claimed {
     /// faster than the one who reserved, and would not come by a second time.
     pub(crate) fn keep(&mut self, key: &str, id: EventId, at: Timestamp) {
         let key = hash(key);
-        if matches!(self.held.get(&key), Some(Held::Reserved { .. })) {
+        if self.is_reserved(&key, id) {
             self.put(key, Held::Kept { id, at_ms: at.as_millisecond() });
         }
     }
 
-    pub(crate) fn release(&mut self, key: &str) {
+    /// Does nothing for a claim that another event holds by now: its row may have been
+    /// committed, and have expired or been lost, before this one was given up.
+    pub(crate) fn release(&mut self, key: &str, id: EventId) {
         let key = hash(key);
-        if matches!(self.held.get(&key), Some(Held::Reserved { .. })) {
+        if self.is_reserved(&key, id) {
             self.held.remove(&key);
         }
+    }
+
+    fn is_reserved(&self, key: &Key, by: EventId) -> bool {
+        matches!(self.held.get(key), Some(Held::Reserved { id }) if *id == by)
     }
 
     /// Forgets what SQLite has now.
@@ -209,6 +215,30 @@ mod tests {
         claimed.written(&[(hash("github:1"), mine)]);
         claimed.keep("github:1", mine, now());
         assert_eq!((claimed.held.len(), claimed.waiting), (0, 0));
+    }
+
+    #[test]
+    fn who_comes_late_leaves_alone_what_another_holds_by_now() {
+        type Late = fn(&mut Claimed, EventId);
+        let late: [Late; 2] = [
+            |claimed, id| claimed.release("github:1", id),
+            |claimed, id| claimed.keep("github:1", id, now()),
+        ];
+        for late in late {
+            let mut claimed = claimed();
+            let [first, second] = [some_id(), some_id()];
+            assert_eq!(claimed.reserve("github:1", first, now()).unwrap(), Reservation::New);
+            // The follower was faster, and the row is gone already.
+            claimed.written(&[(hash("github:1"), first)]);
+            assert_eq!(claimed.reserve("github:1", second, now()).unwrap(), Reservation::New);
+            late(&mut claimed, first);
+            assert_eq!(claimed.reserve("github:1", some_id(), now()).unwrap(), Reservation::InFlight);
+            claimed.keep("github:1", second, now());
+            assert_eq!(
+                claimed.reserve("github:1", some_id(), now()).unwrap(),
+                Reservation::Duplicate(second)
+            );
+        }
     }
 
     #[test]

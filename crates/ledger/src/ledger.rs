@@ -143,8 +143,8 @@ impl Claims for Ledger {
         self.claimed().keep(key, id, at);
     }
 
-    fn release(&self, key: &str) {
-        self.claimed().release(key);
+    fn release(&self, key: &str, id: EventId) {
+        self.claimed().release(key, id);
     }
 }
 

@@ -23,11 +23,11 @@ async fn a_claim_is_reserved_kept_or_released() {
     let (key, first) = (claim_key("github", "d1"), id());
     assert_eq!(ledger.reserve(&key, first, now()).unwrap(), Reservation::New);
     assert_eq!(ledger.reserve(&key, id(), now()).unwrap(), Reservation::InFlight);
-    ledger.release(&key);
+    ledger.release(&key, first);
     assert_eq!(ledger.reserve(&key, first, now()).unwrap(), Reservation::New);
     ledger.keep(&key, first, now());
     assert_eq!(ledger.reserve(&key, id(), now()).unwrap(), Reservation::Duplicate(first));
-    ledger.release(&key);
+    ledger.release(&key, first);
     assert_eq!(
         ledger.reserve(&key, id(), now()).unwrap(),
         Reservation::Duplicate(first),
@@ -96,8 +96,9 @@ async fn an_expired_claim_is_free_again() {
         ledger.catch_up(&fixture.log, |_| {}).await.unwrap();
         drop(ledger);
         let ledger = fixture.start().await;
-        assert_eq!(reserve(&ledger, "d1") == Reservation::New, expected_new, "{age} s old");
-        ledger.release("github:d1");
+        let reserved = ledger.reserve("github:d1", stored.id, now()).unwrap();
+        assert_eq!(reserved == Reservation::New, expected_new, "{age} s old");
+        ledger.release("github:d1", stored.id);
         ledger.prune(&[]).await.unwrap();
         assert_eq!(ledger.totals().unwrap().claims, u64::from(!expected_new), "{age} s old");
     }
@@ -108,7 +109,7 @@ async fn a_kept_claim_moves_from_memory_into_the_file() {
     let fixture = Fixture::new();
     let ledger = Arc::new(fixture.start().await);
     let stored = event("d1", "push", 1);
-    assert_eq!(reserve(&ledger, "d1"), Reservation::New);
+    assert_eq!(ledger.reserve("github:d1", stored.id, now()).unwrap(), Reservation::New);
     fixture.store(&stored).await;
     ledger.keep("github:d1", stored.id, stored.received_at);
     follow_until(&ledger, &fixture.shared_log(), async |ledger: &Ledger| {

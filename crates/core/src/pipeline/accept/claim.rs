@@ -12,13 +12,14 @@ use crate::ports::Claims;
 pub(super) struct Claim {
     claims: Arc<dyn Claims>,
     key: String,
+    id: EventId,
     kept: bool,
 }
 
 impl Claim {
-    /// Guards a reservation that `claims` just made.
-    pub(super) fn reserved(claims: &Arc<dyn Claims>, key: String) -> Self {
-        Self { claims: Arc::clone(claims), key, kept: false }
+    /// Guards a reservation that `claims` just made for `id`.
+    pub(super) fn reserved(claims: &Arc<dyn Claims>, key: String, id: EventId) -> Self {
+        Self { claims: Arc::clone(claims), key, id, kept: false }
     }
 
     /// The key that is reserved.
@@ -27,16 +28,16 @@ impl Claim {
     }
 
     /// The event is stored.
-    pub(super) fn keep(mut self, id: EventId, at: Timestamp) {
+    pub(super) fn keep(mut self, at: Timestamp) {
         self.kept = true;
-        self.claims.keep(&self.key, id, at);
+        self.claims.keep(&self.key, self.id, at);
     }
 }
 
 impl Drop for Claim {
     fn drop(&mut self) {
         if !self.kept {
-            self.claims.release(&self.key);
+            self.claims.release(&self.key, self.id);
         }
     }
 }

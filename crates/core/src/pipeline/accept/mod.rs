@@ -172,7 +172,7 @@ impl Acceptor {
         let Some(delivery) = delivery else { return Ok(Claimed::Free(None)) };
         let key = claim_key(&origin.source, delivery);
         match self.claims.reserve(&key, id, self.clock.now()) {
-            Ok(Reservation::New) => Ok(Claimed::Free(Some(Claim::reserved(&self.claims, key)))),
+            Ok(Reservation::New) => Ok(Claimed::Free(Some(Claim::reserved(&self.claims, key, id)))),
             Ok(Reservation::Duplicate(first)) => Ok(Claimed::Stored(first)),
             // Held by an earlier event of this very request: the same event twice in a batch.
             Ok(Reservation::InFlight) => match batch.holder(&key) {

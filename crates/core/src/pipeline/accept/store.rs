@@ -103,7 +103,7 @@ impl Store {
         let Ready { event, topic, claim, cooldown } = ready;
         self.notes.stored(&event, &topic);
         if let Some(claim) = claim {
-            claim.keep(event.id, event.received_at);
+            claim.keep(event.received_at);
         }
         if let Some(cooldown) = cooldown {
             cooldown.start(self.clock.now());

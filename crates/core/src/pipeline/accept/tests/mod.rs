@@ -105,7 +105,7 @@ impl World {
 
     fn reserved(&self) -> usize {
         let held = self.claims.0.lock().unwrap();
-        held.values().filter(|held| held.is_none()).count()
+        held.values().filter(|held| matches!(held, Held::Reserved(_))).count()
     }
 
     fn counted(&self, line: &str) -> bool {
@@ -246,32 +246,39 @@ async fn settle() {
     }
 }
 
-/// Claims in memory: the port's rules and nothing else. `None` is reserved.
+/// Claims in memory: the port's rules and nothing else.
 #[derive(Default)]
-struct MemoryClaims(Mutex<HashMap<String, Option<EventId>>>);
+struct MemoryClaims(Mutex<HashMap<String, Held>>);
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Held {
+    Reserved(EventId),
+    Kept(EventId),
+}
 
 impl Claims for MemoryClaims {
-    fn reserve(&self, key: &str, _id: EventId, _now: Timestamp) -> Result<Reservation, ClaimError> {
+    fn reserve(&self, key: &str, id: EventId, _now: Timestamp) -> Result<Reservation, ClaimError> {
         let mut held = self.0.lock().unwrap();
         match held.get(key) {
-            Some(Some(id)) => return Ok(Reservation::Duplicate(*id)),
-            Some(None) => return Ok(Reservation::InFlight),
+            Some(Held::Kept(id)) => return Ok(Reservation::Duplicate(*id)),
+            Some(Held::Reserved(_)) => return Ok(Reservation::InFlight),
             None => {}
         }
-        held.insert(key.to_owned(), None);
+        held.insert(key.to_owned(), Held::Reserved(id));
         Ok(Reservation::New)
     }
 
     fn keep(&self, key: &str, id: EventId, _at: Timestamp) {
         assert_eq!(
-            self.0.lock().unwrap().insert(key.to_owned(), Some(id)),
-            Some(None),
+            self.0.lock().unwrap().insert(key.to_owned(), Held::Kept(id)),
+            Some(Held::Reserved(id)),
             "kept once, after reserving"
         );
     }
 
-    fn release(&self, key: &str) {
-        assert_eq!(self.0.lock().unwrap().remove(key), Some(None), "only what is reserved is released");
+    fn release(&self, key: &str, id: EventId) {
+        let held = self.0.lock().unwrap().remove(key);
+        assert_eq!(held, Some(Held::Reserved(id)), "only what is reserved is released");
     }
 }
 
