@@ -259,3 +259,6 @@ fn first_missing(cursors: &Cursors, info: &TopicInfo) -> u64 {
 fn cursor(cursors: &Cursors, info: &TopicInfo, lane: &hook_log::Lane) -> u64 {
     cursors.get(&(info.topic.clone(), lane.lane)).copied().unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests;
