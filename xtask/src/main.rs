@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask ci|test|tidy|bench|fuzz`.
+//! The project's own commands: `cargo xtask ci|test|services|tidy|bench|fuzz`.
 //!
 //! Everything that a person or a machine runs against the whole repository is one
 //! of these, so that both run the same thing. It builds in a few seconds: no
@@ -11,8 +11,10 @@ mod commands;
 mod contracts;
 mod fetch;
 mod fuzz;
+mod kafka;
 mod openclaw;
 mod repo;
+mod services;
 mod test;
 mod tidy;
 
@@ -33,6 +35,8 @@ enum Command {
     Ci(test::Services),
     /// The tests, with the real services and inputs that they need
     Test(test::Args),
+    /// A service that the tests run against, in the foreground
+    Services(services::Args),
     /// The rules that no compiler checks: crate edges, file openings and sizes, documents
     Tidy,
     /// The table of docs/performance.md, measured on this machine
@@ -45,6 +49,7 @@ fn main() -> ExitCode {
     let outcome = match Args::parse().command {
         Command::Ci(services) => ci::run(&services),
         Command::Test(args) => test::run(&args),
+        Command::Services(args) => services::run(&args),
         Command::Tidy => tidy::run(),
         Command::Bench(args) => bench::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),

@@ -1,9 +1,10 @@
 //! `cargo xtask test`: the tests with the real inputs and services they need.
 //!
 //! Whatever a test needs is fetched or started here and handed to it in the
-//! environment: `HOOK_TEST_OCTOKIT` (a file of real payloads) and
-//! `HOOK_TEST_OPENCLAW_URL`, `HOOK_TEST_OPENCLAW_TOKEN` (a real gateway on
-//! loopback). A test that misses one fails and says so; leaving a service out is
+//! environment: `HOOK_TEST_OCTOKIT` (a file of real payloads), `HOOK_TEST_KAFKA`
+//! (the bootstrap address of a real broker on loopback), `HOOK_TEST_KAFKA_LIBS`
+//! (the jars, for tests with brokers of their own), `HOOK_TEST_OPENCLAW_URL` and
+//! `HOOK_TEST_OPENCLAW_TOKEN` (a real gateway on loopback). A test that misses one fails and says so; leaving a service out is
 //! a flag, and the summary says that it was given.
 
 use std::{
@@ -14,7 +15,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use crate::{fetch, openclaw::Gateway, repo};
+use crate::{fetch, kafka::Kafka, openclaw::Gateway, repo};
 
 /// Tests whose path contains this need the gateway.
 const OPENCLAW_TESTS: &str = "the_real_gateway";
@@ -59,6 +60,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 /// Fetches, starts, runs `cargo test`, and ends what it started.
 pub(crate) fn with_services(services: &Services, args: &[String], summary: &mut Summary) -> Result<()> {
     let mut environment = vec![("HOOK_TEST_OCTOKIT", fetch::octokit()?.display().to_string())];
+    let kafka = Kafka::start(1)?;
+    environment.extend(kafka.environment());
     let gateway = if services.without_openclaw {
         summary.left_out.push("the real OpenClaw gateway (`--without-openclaw`)");
         None

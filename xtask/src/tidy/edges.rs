@@ -11,6 +11,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("bench", &[]),
     ("hook", &["hook-adapters", "hook-core", "hook-event", "hook-ledger", "hook-log", "hook-sdk"]),
     ("hook-adapters", &["hook-core", "hook-event", "hook-log", "hook-sdk"]),
+    // For tests: a development dependency of whoever wants a broker.
+    ("hook-broker", &[]),
     ("hook-core", &["hook-event", "hook-log", "hook-sdk"]),
     ("hook-event", &[]),
     ("hook-ledger", &["hook-core", "hook-event", "hook-log"]),

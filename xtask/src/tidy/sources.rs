@@ -34,7 +34,7 @@ const SOCKETLESS: &[&str] =
     &["crates/core/src", "crates/event/src", "crates/ledger/src", "crates/log/src", "crates/sdk/src"];
 
 /// The folders of crates that print and read the environment.
-const BINARIES: &[&str] = &["crates/hook", "xtask", "bench"];
+const BINARIES: &[&str] = &["crates/hook", "xtask", "bench", "broker"];
 
 pub(super) fn check(documents: &[Document]) -> Vec<Finding> {
     let sources =
