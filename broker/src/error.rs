@@ -1,12 +1,12 @@
 //! What can go wrong with a broker, for the person whose test failed.
 
-use std::{io, path::PathBuf, time::Duration};
+use std::{error::Error as _, fmt, io, path::PathBuf, time::Duration};
 
 /// The result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why a broker could not be started or controlled.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 pub enum Error {
     /// The folder holds no Kafka.
     #[error("`{}` holds no `kafka_2.13-….jar`: run `cargo xtask services kafka`, which fetches it", .0.display())]
@@ -89,4 +89,12 @@ pub enum Error {
     /// The system refused something about a process.
     #[error("cannot control a child process")]
     Process(#[from] io::Error),
+}
+
+/// As a person reads it: a test's `unwrap` shows this.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")?;
+        self.source().map_or(Ok(()), |source| write!(f, ": {source}"))
+    }
 }

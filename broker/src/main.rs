@@ -1,10 +1,10 @@
 //! `hook-broker JARS NODES`: a Kafka that runs while somebody holds our input open.
 //!
-//! It prints the bootstrap address as its only line, and ends when its input does:
+//! It prints its version and the bootstrap address as its only line, and ends when its input does:
 //! so it ends with whoever started it. For `cargo xtask`, which says the rest.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool prints")]
 
-use std::{error::Error as _, io::Read, process::ExitCode};
+use std::{io::Read, process::ExitCode};
 
 use hook_broker::{Error, Jars, Kafka, Options};
 
@@ -18,16 +18,17 @@ fn main() -> ExitCode {
     match run(jars, options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let source = error.source().map(|source| format!(": {source}")).unwrap_or_default();
-            eprintln!("error: {error}{source}");
+            eprintln!("error: {error:?}");
             ExitCode::FAILURE
         }
     }
 }
 
 fn run(jars: &str, options: Options) -> Result<(), Error> {
-    let kafka = Kafka::start_with(Jars::at(jars)?, options)?;
-    println!("{}", kafka.bootstrap());
+    let jars = Jars::at(jars)?;
+    let version = jars.version().to_owned();
+    let kafka = Kafka::start_with(jars, options)?;
+    println!("{version} {}", kafka.bootstrap());
     std::io::stdin().read_to_end(&mut Vec::new())?;
     Ok(())
 }

@@ -5,6 +5,7 @@
 //! close its input, so no broker stays behind however this ends.
 
 use std::{
+    fs::File,
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -26,31 +27,22 @@ pub(crate) struct Kafka {
 impl Kafka {
     pub(crate) fn start(nodes: u8) -> Result<Self> {
         let libs = libs()?;
-        repo::run(&mut repo::cargo([
-            "build",
-            "--quiet",
-            "--package",
-            "hook-broker",
-            "--bin",
-            "hook-broker",
-        ]))?;
-        let mut owner = Command::new(repo::target().join("debug").join("hook-broker"))
+        let program = build()?;
+        let mut owner = Command::new(&program)
             .arg(&libs)
             .arg(nodes.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .context("`hook-broker` could not be run")?;
-        let mut bootstrap = String::new();
-        BufReader::new(owner.stdout.take().context("no output of `hook-broker`")?)
-            .read_line(&mut bootstrap)?;
-        if bootstrap.is_empty() {
+            .with_context(|| format!("cannot start `{}`", program.display()))?;
+        let mut line = String::new();
+        BufReader::new(owner.stdout.take().context("no output of `hook-broker`")?).read_line(&mut line)?;
+        let Some((version, bootstrap)) = line.trim().split_once(' ') else {
             let status = owner.wait()?;
             bail!("Apache Kafka did not start ({status}): it needs `java` 17 and `setpriv`")
-        }
-        let bootstrap = bootstrap.trim().to_owned();
-        println!("Apache Kafka answers on {bootstrap}");
-        Ok(Self { owner, bootstrap, libs })
+        };
+        println!("Apache Kafka {version} answers on {bootstrap}");
+        Ok(Self { bootstrap: bootstrap.to_owned(), owner, libs })
     }
 
     /// What the tests need to know.
@@ -79,9 +71,19 @@ impl Drop for Kafka {
     }
 }
 
+/// The program that holds the brokers.
+fn build() -> Result<PathBuf> {
+    repo::run(&mut repo::cargo(["build", "--quiet", "--package", "hook-broker", "--bin", "hook-broker"]))?;
+    Ok(repo::target().join("debug").join("hook-broker"))
+}
+
 /// The folder with the jars, fetched unless a former run fetched the same.
 fn libs() -> Result<PathBuf> {
     let folder = repo::target().join("services").join("kafka");
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot make `{}`", folder.display()))?;
+    // Two runs at once fetch it once.
+    let lock = File::create(folder.join("lock"))?;
+    lock.lock()?;
     let libs = folder.join("libs");
     let fetched = folder.join("pom.xml");
     let wanted = repo::read(Path::new(POM))?;
@@ -93,7 +95,7 @@ fn libs() -> Result<PathBuf> {
         std::fs::remove_dir_all(&libs).with_context(|| format!("cannot empty `{}`", libs.display()))?;
     }
     let mut mvn = Command::new("mvn");
-    mvn.args(["--batch-mode", "--quiet", "--file"]).arg(repo::root().join(POM));
+    mvn.args(["--batch-mode", "--quiet", "-Dstyle.color=never", "--file"]).arg(repo::root().join(POM));
     mvn.args(["dependency:copy-dependencies", "-DincludeScope=runtime"]);
     mvn.arg(format!("-DoutputDirectory={}", libs.display()));
     repo::run(&mut mvn)

@@ -21,7 +21,8 @@ fn owner() -> (Child, SocketAddr) {
         .unwrap();
     let mut line = String::new();
     BufReader::new(owner.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    (owner, line.trim().parse().unwrap())
+    let (_version, bootstrap) = line.trim().split_once(' ').unwrap();
+    (owner, bootstrap.parse().unwrap())
 }
 
 /// Whether nobody listens there any more; the system closes the port a moment

@@ -1,8 +1,10 @@
 //! What a kill must not lose, on one node and on three.
 
+use std::net::TcpStream;
+
 use hook_broker::{Error, Jars, Kafka, Options};
 
-use crate::tools::{OFFSETS, TOPICS, produce, stored};
+use crate::tools::{OFFSETS, TOPICS, answer, ask, produce, stored};
 
 #[test]
 fn what_is_acknowledged_survives_a_kill() {
@@ -50,4 +52,23 @@ fn a_broker_that_cannot_start_says_why() {
     let told = Kafka::start(options).err().unwrap().to_string();
     assert!(told.contains("num.io.threads"), "{told}");
     assert!(matches!(Jars::at(env!("CARGO_TARGET_TMPDIR")), Err(Error::NoJars(_))));
+}
+
+#[test]
+fn a_held_node_answers_when_it_may_go_on() {
+    let kafka = Kafka::start(Options::single_node()).unwrap();
+    kafka.pause(1).unwrap();
+    let mut client = TcpStream::connect(kafka.bootstrap()).unwrap();
+    ask(&mut client);
+    assert_eq!(answer(&mut client), None);
+    kafka.resume(1).unwrap();
+    assert_eq!(answer(&mut client), Some(7));
+    assert!(matches!(kafka.pause(2), Err(Error::NoNode { node: 2, nodes: 1 })));
+}
+
+#[test]
+fn the_shared_broker_answers() {
+    let mut client = TcpStream::connect(hook_broker::shared()).unwrap();
+    ask(&mut client);
+    assert_eq!(answer(&mut client), Some(7));
 }
