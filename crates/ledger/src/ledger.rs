@@ -102,7 +102,8 @@ impl Ledger {
         cursors.get(&(position.topic.clone(), position.lane)).is_some_and(|next| *next > position.offset)
     }
 
-    pub(crate) fn cursors(&self) -> Cursors {
+    /// The next offset to read, by topic and lane.
+    pub fn cursors(&self) -> Cursors {
         lock(&self.shared.cursors).clone()
     }
 

@@ -10,11 +10,12 @@ use axum::{
 use hook_core::{glob::Glob, pipeline::deliver::opinions};
 use hook_event::{Clock, Entropy, Event, EventId};
 use hook_ledger::EventRow;
-use hook_log::{Entry, Log, Position, Start, Subscription, TopicSet};
+use hook_log::{Log, Position, Start, Subscription, TopicSet};
 use http::header::CONTENT_TYPE;
 
 use crate::admin::{
     Operations, Refused,
+    lookup::{self, Found},
     stream::{self, Lines},
     wire::{EventLine, EventQuery, Fate, Life, Routed, WhenFailed},
 };
@@ -41,7 +42,7 @@ pub(super) async fn show(
     State(operations): State<Arc<Operations>>,
     Path(id): Path<EventId>,
 ) -> Result<Json<Life>, Refused> {
-    let (position, event) = find(&operations, id).await?;
+    let Found { position, event, indexed } = find(&operations, id).await?;
     let (routes, when_failed) = routes(&operations, &position, &event);
     Ok(Json(Life {
         id,
@@ -52,6 +53,7 @@ pub(super) async fn show(
         routes,
         when_failed,
         position: position.to_string(),
+        indexed,
         attempts: operations.ledger.attempts(id)?,
         dead_letters: operations.dead_letters_of(id)?,
         meta: event.meta,
@@ -62,8 +64,8 @@ pub(super) async fn payload(
     State(operations): State<Arc<Operations>>,
     Path(id): Path<EventId>,
 ) -> Result<Response, Refused> {
-    let (_, event) = find(&operations, id).await?;
-    Ok(([(CONTENT_TYPE, "application/json")], event.payload).into_response())
+    let found = find(&operations, id).await?;
+    Ok(([(CONTENT_TYPE, "application/json")], found.event.payload).into_response())
 }
 
 pub(super) async fn tail(
@@ -89,7 +91,7 @@ pub(super) async fn tail(
 async fn follow(mut subscription: Box<dyn Subscription>, query: &EventQuery, lines: &Lines) {
     let event_type = query.event_type.as_deref().map(Glob::new);
     while let Ok(batch) = subscription.next(64).await {
-        for (position, event) in batch.into_iter().filter_map(decode) {
+        for (position, event) in batch.into_iter().filter_map(lookup::decode) {
             let source_fits = query.source.as_ref().is_none_or(|source| *source == event.source);
             let fits = source_fits && event_type.as_ref().is_none_or(|glob| glob.matches(&event.event_type));
             if fits && lines.write(&stored(&position, &event)).await.is_err() {
@@ -99,20 +101,8 @@ async fn follow(mut subscription: Box<dyn Subscription>, query: &EventQuery, lin
     }
 }
 
-/// The event of this id, from the log, by the ledger's index.
-async fn find(operations: &Operations, id: EventId) -> Result<(Position, Event), Refused> {
-    let row = operations.ledger.event(id)?;
-    let row = row.ok_or_else(|| Refused::not_found(format!("no event {id} is stored here")))?;
-    let entry = operations.log.read(&row.position).await?;
-    let found = entry.and_then(decode);
-    found.ok_or_else(|| {
-        Refused::not_found(format!("event {id} is no longer retained; it was at {}", row.position))
-    })
-}
-
-fn decode(entry: Entry) -> Option<(Position, Event)> {
-    let event = Event::decode(&entry.value).ok()?;
-    Some((entry.position, event))
+async fn find(operations: &Operations, id: EventId) -> Result<Found, Refused> {
+    lookup::find(operations.log.as_ref(), &operations.ledger, operations.event_topics(), id).await
 }
 
 /// The routes that want it, and those whose condition fails on it.

@@ -7,6 +7,7 @@
 
 mod dead_letters;
 mod events;
+mod lookup;
 mod operations;
 mod replay;
 mod serve;

@@ -108,6 +108,9 @@ pub(crate) struct Life {
     pub(crate) event_type: String,
     pub(crate) received_at: Timestamp,
     pub(crate) position: String,
+    /// Whether the ledger has read it; if not, attempts and dead letters are not known yet.
+    #[serde(default = "yes")]
+    pub(crate) indexed: bool,
     pub(crate) meta: Meta,
     pub(crate) payload_bytes: usize,
     /// Destinations that want it by their routes.
@@ -117,6 +120,10 @@ pub(crate) struct Life {
     pub(crate) when_failed: Vec<WhenFailed>,
     pub(crate) attempts: Vec<Attempt>,
     pub(crate) dead_letters: Vec<DeadLetterLine>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// A route's claim on an event.

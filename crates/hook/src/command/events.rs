@@ -111,6 +111,9 @@ fn show(life: &Life) -> String {
     for failed in &life.when_failed {
         field("when failed", format!("{} (route {}): {}", failed.adapter, failed.route, failed.error));
     }
+    if !life.indexed {
+        field("attempts", "not known yet, ask again in a moment".to_owned());
+    }
     if !life.attempts.is_empty() {
         text.push('\n');
         text.push_str(&output::table(

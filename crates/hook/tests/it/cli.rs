@@ -147,6 +147,7 @@ async fn json_has_the_shapes_that_programs_rely_on() {
         "event_type",
         "received_at",
         "position",
+        "indexed",
         "meta",
         "payload_bytes",
         "routes",
@@ -176,6 +177,20 @@ async fn json_has_the_shapes_that_programs_rely_on() {
     assert_eq!(delivered(&hook).await, events, "and says the same");
     let shown = hook.run(&["events", "show", &id, "--payload"]);
     assert_eq!(shown.stdout.as_bytes(), BODY);
+}
+
+#[tokio::test]
+async fn what_was_just_accepted_can_be_shown() {
+    let hook = Hook::running(|bind| contract(bind, &[])).await;
+    let sender = Sender::new();
+    for number in 0..20 {
+        let id = sender.accepted(hook.address, "push", &number.to_string(), BODY).await;
+        assert_eq!(hook.json(&["events", "show", &id])["id"], id.as_str());
+    }
+    let nobody = "01980000-0000-7000-8000-000000000000";
+    let shown = hook.run(&["events", "show", nobody]);
+    assert_eq!(shown.code, Some(2), "{shown:?}");
+    assert!(shown.stderr.contains(&format!("no event {nobody} is stored here")), "{}", shown.stderr);
 }
 
 #[tokio::test]

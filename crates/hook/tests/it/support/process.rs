@@ -190,7 +190,7 @@ impl Hook {
         serde_json::from_str(&done.stdout).unwrap_or_else(|error| panic!("{args:?}: {error}: {done:?}"))
     }
 
-    /// One event's life; none while the ledger has not heard of it.
+    /// One event's life; none where it is not stored.
     pub(crate) fn life(&self, id: &str) -> Option<Value> {
         let done = self.run(&["--json", "events", "show", id]);
         (done.code == Some(0)).then(|| serde_json::from_str(&done.stdout).unwrap())
