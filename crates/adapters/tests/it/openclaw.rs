@@ -1,5 +1,5 @@
 //! `openclaw_http_output` against a stand-in that answers as the gateway does, and
-//! against the gateway itself where `HOOK_TEST_OPENCLAW` names one.
+//! against the gateway itself, which `cargo xtask test` starts; without one those fail.
 
 use hook_core::ports::DeliverError;
 use serde_json::Value;
@@ -54,17 +54,21 @@ async fn the_gateways_refusals() {
 
 /// The gateway that `cargo xtask test` starts: its URL and its hooks token.
 #[expect(clippy::disallowed_methods, reason = "a test has no other way to be told where the gateway is")]
-fn real_gateway() -> Option<(String, String)> {
-    let url = std::env::var("HOOK_TEST_OPENCLAW_URL").ok()?;
-    Some((url, std::env::var("HOOK_TEST_OPENCLAW_TOKEN").ok()?))
+fn real_gateway() -> (String, String) {
+    let told = |name| {
+        std::env::var(name).unwrap_or_else(|_| {
+            panic!(
+                "`{name}` is not set: run `cargo xtask test`, which starts a gateway, or leave these \
+                 tests out by `-- --skip the_real_gateway`"
+            )
+        })
+    };
+    (told("HOOK_TEST_OPENCLAW_URL"), told("HOOK_TEST_OPENCLAW_TOKEN"))
 }
 
 #[tokio::test]
 async fn the_real_gateway_admits_runs_and_recognises_repetitions() {
-    let Some((url, token)) = real_gateway() else {
-        println!("no gateway was named, `cargo xtask test` starts one");
-        return;
-    };
+    let (url, token) = real_gateway();
     let keys =
         format!("url = '{url}'\ntoken_env = 'TOKEN'\nname = 'Reviews'\ndeliver = false\nthinking = 'low'");
     let gateway = egress("openclaw_http_output", &keys, &[("TOKEN", &token)]).await;
@@ -83,10 +87,7 @@ async fn the_real_gateway_admits_runs_and_recognises_repetitions() {
 
 #[tokio::test]
 async fn the_real_gateways_refusals_are_judged() {
-    let Some((url, token)) = real_gateway() else {
-        println!("no gateway was named, `cargo xtask test` starts one");
-        return;
-    };
+    let (url, token) = real_gateway();
     let deliver = async |url: &str, keys: &str, token: &str| {
         let keys = format!("url = '{url}'\ntoken_env = 'TOKEN'\n{keys}");
         egress("openclaw_http_output", &keys, &[("TOKEN", token)]).await.deliver(&event("{}")).await
