@@ -1,9 +1,13 @@
 //! The command line's grammar. Every command has an example; nothing here acts.
 
+mod infra;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+
+pub(crate) use infra::{Certs, Gen, Infra};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -44,7 +48,7 @@ pub(crate) struct Global {
     /// How strictly the contract is checked; debug relaxes nothing about security
     #[arg(long, global = true, value_name = "MODE")]
     pub(crate) validation_mode: Option<Mode>,
-    /// Go on in spite of findings that are not about security
+    /// Go on in spite of findings that are not about security; replace files that are there
     #[arg(long, global = true)]
     pub(crate) force: bool,
     /// The log's directory, instead of the contract's `[log] path`
@@ -103,6 +107,9 @@ pub(crate) enum Command {
     /// Verify or repair the log's files
     #[command(subcommand)]
     Log(Log),
+    /// What stands around the process: certificates
+    #[command(subcommand)]
+    Infra(Infra),
     /// Run the real pipeline with sample events for a minute and show every event's fate
     Demo,
     /// Print a completion script

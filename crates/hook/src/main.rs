@@ -4,6 +4,7 @@
 
 mod admin;
 mod app;
+mod certs;
 mod cli;
 mod client;
 mod clock;

@@ -6,6 +6,7 @@ mod demo;
 mod dlq;
 mod drivers;
 mod events;
+mod infra;
 mod log;
 mod replay;
 mod run;
@@ -49,6 +50,7 @@ async fn dispatch(cli: Cli, output: Output) -> anyhow::Result<()> {
         Command::Dlq(command) => dlq::run(command, &global, output).await,
         Command::Replay(command) => replay::run(command, &global, output).await,
         Command::Log(command) => log::run(&command, &global, output),
+        Command::Infra(command) => infra::run(command, &global, output),
         Command::Demo => demo::run(output).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();

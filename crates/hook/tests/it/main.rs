@@ -6,6 +6,7 @@
 
 mod accept;
 mod agents;
+mod certs;
 mod cli;
 mod contract;
 mod crash;
