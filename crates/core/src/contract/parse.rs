@@ -16,7 +16,7 @@ use super::{
     written as w,
 };
 use crate::{
-    driver::{Drivers, EgressConfig, IngressConfig, Problem},
+    driver::{Driver, Drivers, EgressConfig, IngressConfig, Problem},
     plan::SourcePlan,
     source,
 };
@@ -46,6 +46,15 @@ pub(super) struct Adapter<C, D> {
     pub(super) plugins: Vec<Arc<dyn Hook>>,
     /// None when this build has no such driver.
     pub(super) driver: Option<(&'static str, D)>,
+}
+
+/// What tells the adapters of one side from those of the other.
+struct Side<T: ?Sized + 'static> {
+    /// The keys that all of them have.
+    common: &'static [&'static str],
+    rows: &'static [Driver<T>],
+    /// What is wrong with a driver's own keys beyond types.
+    check: fn(&T) -> Vec<Problem>,
 }
 
 /// An adapter's table, divided.
@@ -130,9 +139,10 @@ fn section(
 fn serve(contract: &mut Contract, value: Table<'_>, drivers: &Drivers, report: &mut Report) {
     let span = value.span();
     let Some(mut table) = table(value, report) else { return };
+    let side = Side { common: &INGRESS_COMMON, rows: drivers.ingress, check: <dyn IngressConfig>::check };
     for item in items(take(&mut table, "ingress_adapters"), report) {
         let id = text(&item, "id");
-        match ingress(item, drivers, report) {
+        match adapter(item, &side, drivers, report) {
             Some(adapter) => contract.ingress.push(adapter),
             None => contract.unread.extend(id),
         }
@@ -152,9 +162,10 @@ fn serve(contract: &mut Contract, value: Table<'_>, drivers: &Drivers, report: &
 fn smash(contract: &mut Contract, value: Table<'_>, drivers: &Drivers, report: &mut Report) {
     let span = value.span();
     let Some(mut table) = table(value, report) else { return };
+    let side = Side { common: &EGRESS_COMMON, rows: drivers.egress, check: <dyn EgressConfig>::check };
     for item in items(take(&mut table, "egress_adapters"), report) {
         let id = text(&item, "id");
-        match egress(item, drivers, report) {
+        match adapter(item, &side, drivers, report) {
             Some(adapter) => contract.egress.push(adapter),
             None => contract.unread.extend(id),
         }
@@ -170,35 +181,20 @@ fn smash(contract: &mut Contract, value: Table<'_>, drivers: &Drivers, report: &
     let _: Option<w::Smash> = read_with(rest, &["egress_adapters", "routes"], report, deserialize);
 }
 
-fn ingress(
+fn adapter<C: DeserializeOwned, T: ?Sized>(
     item: Table<'_>,
+    side: &Side<T>,
     drivers: &Drivers,
     report: &mut Report,
-) -> Option<Adapter<w::IngressCommon, Arc<dyn IngressConfig>>> {
-    let Split { common, plugins, own } = split(item, &INGRESS_COMMON, drivers, report)?;
+) -> Option<Adapter<C, Arc<T>>> {
+    let Split { common, plugins, own } = split(item, side.common, drivers, report)?;
     let driver = text(&common, "driver");
-    let common: Option<w::IngressCommon> = read(common, report);
-    let row = drivers.ingress.iter().find(|row| Some(row.name) == driver.as_deref());
+    let common: Option<C> = read(common, report);
+    let row = side.rows.iter().find(|row| Some(row.name) == driver.as_deref());
     let Some(row) = row else { return Some(Adapter { common: common?, plugins, driver: None }) };
     let places = own.clone();
-    let config = read_with(own, &INGRESS_COMMON, report, row.parse)?;
-    problems(config.check(), &places, report);
-    Some(Adapter { common: common?, plugins, driver: Some((row.name, config)) })
-}
-
-fn egress(
-    item: Table<'_>,
-    drivers: &Drivers,
-    report: &mut Report,
-) -> Option<Adapter<w::EgressCommon, Arc<dyn EgressConfig>>> {
-    let Split { common, plugins, own } = split(item, &EGRESS_COMMON, drivers, report)?;
-    let driver = text(&common, "driver");
-    let common: Option<w::EgressCommon> = read(common, report);
-    let row = drivers.egress.iter().find(|row| Some(row.name) == driver.as_deref());
-    let Some(row) = row else { return Some(Adapter { common: common?, plugins, driver: None }) };
-    let places = own.clone();
-    let config = read_with(own, &EGRESS_COMMON, report, row.parse)?;
-    problems(config.check(), &places, report);
+    let config = read_with(own, side.common, report, row.parse)?;
+    problems((side.check)(&config), &places, report);
     Some(Adapter { common: common?, plugins, driver: Some((row.name, config)) })
 }
 
