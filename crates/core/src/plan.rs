@@ -2,12 +2,18 @@
 //!
 //! Making a plan does no I/O. What is built from it is never validated again.
 
+mod kafka;
+
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use hook_log::Topic;
 use hook_sdk::Hook;
 use serde::Serialize;
 
+pub use self::kafka::{
+    Backend, KafkaConnection, KafkaPlan, OffsetReset, ProducerPlan, SaslMechanism, SaslPlan,
+    SecurityProtocol, TlsFiles,
+};
 use crate::{
     driver::{EgressConfig, IngressConfig},
     expr::Condition,
@@ -84,10 +90,12 @@ pub enum Unrouted {
     DeadLetter,
 }
 
-/// The embedded log's settings.
+/// The log's settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogPlan {
-    /// Its directory.
+    /// Where it is.
+    pub backend: Backend,
+    /// The data directory: the embedded log itself, and what every process keeps beside it.
     pub path: PathBuf,
     /// What is kept.
     pub retention: Retention,

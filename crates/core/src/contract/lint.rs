@@ -1,7 +1,10 @@
 //! What would run and is almost certainly not what was meant.
 
 use super::{parse::Contract, report::Report, written::Text};
-use crate::{glob::Glob, plan::Plan};
+use crate::{
+    glob::Glob,
+    plan::{Backend, Plan},
+};
 
 pub(super) fn lint(contract: &Contract, plan: &Plan, report: &mut Report) {
     shadowed_routes(contract, plan, report);
@@ -12,6 +15,7 @@ pub(super) fn lint(contract: &Contract, plan: &Plan, report: &mut Report) {
     absent_drivers(contract, report);
     odd_globs(contract, report);
     reserved_topics(contract, plan, report);
+    foreign_topics(contract, plan, report);
     if plan.ingress.is_empty() {
         let finding =
             report.lint("no_input", 0..0, format!("the profile `{}` takes nothing in", plan.profile));
@@ -161,6 +165,23 @@ fn reserved_topics(contract: &Contract, plan: &Plan, report: &mut Report) {
         if reserved(written.get_ref()) {
             refuse(written, written.get_ref());
         }
+    }
+}
+
+/// Topics of a cluster that are not this log's: nothing would read or count them.
+fn foreign_topics(contract: &Contract, plan: &Plan, report: &mut Report) {
+    let Backend::Kafka(kafka) = &plan.log.backend else { return };
+    let prefix = format!("{}.", kafka.topic_prefix);
+    let serve = contract.serve_routes.iter().map(|route| (&route.target_topic, "{"));
+    let smash = contract.smash_routes.iter().map(|route| (&route.source_topic_pattern, "*?"));
+    for (topic, open) in serve.chain(smash) {
+        let text = topic.get_ref();
+        let head = text.split(|c| open.contains(c)).next().unwrap_or_default();
+        if head.starts_with(&prefix) || (head.len() < text.len() && prefix.starts_with(head)) {
+            continue;
+        }
+        let title = format!("`{text}` lies outside of this log, whose topics begin with `{prefix}`");
+        report.error("foreign_topic", topic.span(), title).help("rename it, or write another `topic_prefix_core`");
     }
 }
 

@@ -6,6 +6,7 @@
 //! can be checked anywhere, offline, exactly as it will run.
 
 mod addresses;
+mod kafka;
 mod lint;
 mod parse;
 mod quantity;

@@ -67,7 +67,7 @@ struct Split<'a> {
 }
 
 /// Sections that a later version reads.
-const LATER: &[&str] = &["hooks", "kafka_core", "relay", "tests"];
+const LATER: &[&str] = &["hooks", "relay", "tests"];
 const SECTIONS: &[&str] = &[
     "admin",
     "app",
@@ -126,6 +126,12 @@ fn section(
                 transports.map(|(name, transport)| (name.into_inner(), transport)).collect();
         }
         "mcp" | "websocket" => drop(read::<w::Empty>(value, report)),
+        "kafka_core" => {
+            let title = "`[kafka_core]` is written `[log.kafka]` in a contract";
+            report
+                .error("unknown_section", at, title)
+                .help("rename it, its tables with it, and write `backend = \"kafka\"` into `[log]`");
+        }
         name if LATER.contains(&name) => {
             report.error("later_section", at, format!("this version does not read the section `{name}` yet"));
         }

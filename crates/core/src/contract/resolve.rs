@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use hook_log::Topic;
 
 use super::{
-    Options,
+    Options, kafka,
     parse::{Adapter, Contract, unknown_driver},
     report::{Report, suggest},
     sections::{accept, app, log, sources, transports},
@@ -230,7 +230,7 @@ fn destinations(
             driver,
             config: Arc::clone(config),
             plugins: adapter.plugins.clone(),
-            policy: policy(&adapter.common, report),
+            policy: policy(&adapter.common, kafka::first_start(&contract.log), report),
             routes: routes.iter().filter_map(wanting).collect(),
         });
     }
@@ -269,7 +269,7 @@ fn known_destinations(
     }
 }
 
-fn policy(written: &w::EgressCommon, report: &mut Report) -> DeliveryPolicy {
+fn policy(written: &w::EgressCommon, first: StartFrom, report: &mut Report) -> DeliveryPolicy {
     let default = DeliveryPolicy::default();
     let base =
         written.backoff_base_ms.map_or(default.backoff_base, |ms| Duration::from_millis(ms.get().into()));
@@ -295,7 +295,7 @@ fn policy(written: &w::EgressCommon, report: &mut Report) -> DeliveryPolicy {
         backoff_base: base,
         backoff_max: max.max(base),
         deadline: written.deadline_seconds.map(|seconds| Duration::from_secs(seconds.get().into())),
-        start_from: written.start_from.as_ref().map_or(default.start_from, |text| start_from(text, report)),
+        start_from: written.start_from.as_ref().map_or(first, |text| start_from(text, report)),
     }
 }
 

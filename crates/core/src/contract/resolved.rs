@@ -5,7 +5,9 @@ use std::sync::Arc;
 use hook_sdk::Hook;
 use serde_json::{Value, json};
 
-use crate::plan::{DeliveryPolicy, DestinationPlan, Plan, Retention, SmashRoute, SourcePlan, StartFrom};
+use crate::plan::{
+    Backend, DeliveryPolicy, DestinationPlan, KafkaPlan, Plan, Retention, SmashRoute, SourcePlan, StartFrom,
+};
 
 /// What `hook config show` prints.
 pub fn resolved(plan: &Plan) -> Value {
@@ -15,12 +17,20 @@ pub fn resolved(plan: &Plan) -> Value {
         "validation_mode": plan.validation_mode,
         "unrouted": plan.unrouted,
         "log": {
+            "backend": match plan.log.backend {
+                Backend::Embedded => "embedded",
+                Backend::Kafka(_) => "kafka",
+            },
             "path": plan.log.path,
             "retention": retention(&plan.log.retention),
             "dead_letter_retention": retention(&plan.log.dead_letter_retention),
             "segment_bytes": plan.log.segment_bytes,
             "min_free_bytes": plan.log.min_free_bytes,
             "dlq_topic": plan.log.dead_letters,
+            "kafka": match &plan.log.backend {
+                Backend::Embedded => Value::Null,
+                Backend::Kafka(plan) => kafka(plan),
+            },
         },
         "sources": plan.sources.iter().map(|(name, plan)| (name.clone(), source(plan))).collect::<serde_json::Map<_, _>>(),
         "serve": {
@@ -43,6 +53,24 @@ pub fn resolved(plan: &Plan) -> Value {
         "smash": { "egress_adapters": plan.destinations.iter().map(destination).collect::<Vec<_>>() },
         "transports": plan.transports,
         "admin": { "bind": plan.admin.bind },
+    })
+}
+
+/// What is null is left to the environment, or else to the default.
+fn kafka(plan: &KafkaPlan) -> Value {
+    json!({
+        "connection": plan.connection,
+        "topic_prefix_core": plan.topic_prefix,
+        "auto_create_topics": plan.auto_create_topics,
+        "topic_partitions": plan.topic_partitions,
+        "topic_replication_factor": plan.topic_replication_factor,
+        "producer_defaults": {
+            "publish_queue_capacity": plan.producer.queue_capacity,
+            "publish_max_retries": plan.producer.max_retries,
+            "publish_backoff_base_ms": millis(plan.producer.backoff_base),
+            "publish_backoff_max_ms": millis(plan.producer.backoff_max),
+        },
+        "consumer_defaults": { "auto_offset_reset": plan.auto_offset_reset },
     })
 }
 

@@ -7,7 +7,7 @@ use hook_log::Topic;
 use toml::Spanned;
 
 use super::{
-    Options,
+    Options, kafka,
     parse::Contract,
     report::{Report, suggest},
     written as w,
@@ -56,23 +56,16 @@ fn is_semver(text: &str) -> bool {
 }
 
 pub(super) fn log(written: &w::Log, options: &Options, report: &mut Report) -> LogPlan {
-    if let Some(backend) = &written.backend
-        && backend.get_ref() != "embedded"
-    {
-        let (title, help) = match backend.get_ref().as_str() {
-            "kafka" => ("this version does not have the backend `kafka` yet".to_owned(), "use `embedded`"),
-            other => (format!("`{other}` is not a backend"), "expected `embedded`"),
-        };
-        report.error("bad_value", backend.span(), title).help(help);
-    }
-    let dead_letters = written.dlq_topic.as_ref().map_or("webhooks.dlq", |topic| topic.get_ref());
+    let backend = kafka::backend(written, report);
+    let named = written.kafka.as_ref().and_then(|kafka| kafka.get_ref().dlq_topic.as_ref());
+    let named = named.or(written.dlq_topic.as_ref());
+    let span = named.map_or(0..0, Spanned::span);
+    let dead_letters = named.map_or("webhooks.dlq", |topic| topic.get_ref());
     let dead_letters = Topic::new(dead_letters).unwrap_or_else(|error| {
-        let span = written.dlq_topic.as_ref().map_or(0..0, Spanned::span);
-        report.error("bad_name", span, error.to_string());
+        report.error("bad_name", span.clone(), error.to_string());
         fallback_topic()
     });
     if dead_letters.as_str().starts_with("hook.") {
-        let span = written.dlq_topic.as_ref().map_or(0..0, Spanned::span);
         report.error("reserved_topic", span, "topics that begin with `hook.` belong to hook itself");
     }
     let path = written.path.as_deref().unwrap_or("hook-data");
@@ -82,11 +75,12 @@ pub(super) fn log(written: &w::Log, options: &Options, report: &mut Report) -> L
         report.error("bad_value", span, "a segment is between `1MiB` and `1GiB` large");
     }
     LogPlan {
+        backend,
         path: options.data_dir.clone().unwrap_or_else(|| path.into()),
         retention: retention(written.retention.as_ref(), 7 * DAY),
         dead_letter_retention: retention(written.dead_letter_retention.as_ref(), 30 * DAY),
         segment_bytes: segment,
-        min_free_bytes: written.min_free_bytes.map_or(256 * MIB, |size| size.0),
+        min_free_bytes: written.min_free_bytes.as_ref().map_or(256 * MIB, |size| size.get_ref().0),
         dead_letters,
     }
 }

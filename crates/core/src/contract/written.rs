@@ -8,7 +8,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
-use super::quantity::{Age, Size};
+use super::{
+    kafka::Kafka,
+    quantity::{Age, Size},
+};
 use crate::plan;
 
 /// A text with its place in the file.
@@ -68,10 +71,13 @@ pub(super) enum Mode {
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Log {
-    /// `embedded`, the default.
+    /// `embedded`, the default, or `kafka`.
     #[schemars(with = "Option<String>")]
     pub(super) backend: Option<Text>,
-    /// The log's directory; `hook-data` unless written.
+    /// With the backend `kafka`: how to reach the cluster, and how it is used.
+    #[schemars(with = "Option<Kafka>")]
+    pub(super) kafka: Option<Spanned<Kafka>>,
+    /// The data directory: the embedded log and what is kept beside it; `hook-data` unless written.
     pub(super) path: Option<String>,
     /// How long events are kept: 7 days unless written.
     pub(super) retention: Option<Retention>,
@@ -81,7 +87,8 @@ pub(super) struct Log {
     #[schemars(with = "Option<Size>")]
     pub(super) segment_bytes: Option<Spanned<Size>>,
     /// Free disk space below which nothing is taken in, `256MiB` unless written.
-    pub(super) min_free_bytes: Option<Size>,
+    #[schemars(with = "Option<Size>")]
+    pub(super) min_free_bytes: Option<Spanned<Size>>,
     /// The topic of dead letters, `webhooks.dlq` unless written.
     #[schemars(with = "Option<String>")]
     pub(super) dlq_topic: Option<Text>,

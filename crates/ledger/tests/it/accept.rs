@@ -15,7 +15,7 @@ use hook_core::{
     metrics::Metrics,
     pipeline::accept::Acceptor,
     plan::{
-        AcceptPlan, AdminPlan, App, IngressPlan, LogPlan, Plan, Retention, ServeRoute, Unrouted,
+        AcceptPlan, AdminPlan, App, Backend, IngressPlan, LogPlan, Plan, Retention, ServeRoute, Unrouted,
         ValidationMode,
     },
     ports::{Accept, Answer, Ingress, RawEvent, Refusal},
@@ -53,6 +53,7 @@ fn plan() -> Plan {
         validation_mode: ValidationMode::Strict,
         unrouted: Unrouted::Discard,
         log: LogPlan {
+            backend: Backend::Embedded,
             path: PathBuf::from("hook-data"),
             retention,
             dead_letter_retention: retention,

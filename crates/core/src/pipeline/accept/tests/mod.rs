@@ -28,7 +28,7 @@ use toml::{Spanned, de::DeValue};
 use super::*;
 use crate::{
     glob::Glob,
-    plan::{AcceptPlan, AdminPlan, App, IngressPlan, LogPlan, Retention, ServeRoute, Unrouted},
+    plan::{AcceptPlan, AdminPlan, App, Backend, IngressPlan, LogPlan, Retention, ServeRoute, Unrouted},
     ports::{ClaimError, Reply},
     secret::Environment,
     source,
@@ -136,6 +136,7 @@ fn plan() -> Plan {
         validation_mode: ValidationMode::Debug,
         unrouted: Unrouted::Discard,
         log: LogPlan {
+            backend: Backend::Embedded,
             path: PathBuf::from("hook-data"),
             retention,
             dead_letter_retention: retention,

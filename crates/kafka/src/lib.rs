@@ -1,0 +1,24 @@
+//! Kafka as the log, over one client configuration.
+//!
+//! The only crate that links librdkafka. What a contract says about a cluster becomes
+//! [`Settings`] (or a [`Connection`] alone), and [`Settings::client_config`] is where
+//! every client begins: the log's, and those of drivers.
+//!
+//! Deliberately absent: anything about events. The log knows bytes.
+
+mod append;
+mod cluster;
+mod failure;
+mod group;
+mod health;
+mod keeper;
+mod log;
+mod member;
+mod place;
+mod scan;
+mod settings;
+mod subscription;
+mod watch;
+
+pub use log::{KafkaLog, OpenError};
+pub use settings::{Connection, Settings, SettingsError};
