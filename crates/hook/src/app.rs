@@ -23,15 +23,21 @@ use hook_core::{
 };
 use hook_event::{Clock, Entropy};
 use hook_ledger::Ledger;
-use hook_log::{EmbeddedLog, Log};
+use hook_log::Log;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::{admin, roles::Roles, store};
+use crate::{
+    admin,
+    backend::{self, Backend},
+    roles::Roles,
+    store,
+};
 
 /// The log and the ledger of a data directory, opened and caught up.
 pub(crate) struct Opened {
-    pub(crate) log: Arc<EmbeddedLog>,
+    pub(crate) backend: Backend,
+    pub(crate) log: Arc<dyn Log>,
     pub(crate) ledger: Arc<Ledger>,
 }
 
@@ -58,24 +64,30 @@ struct Part {
 }
 
 impl Opened {
-    /// Opens the directory as `roles`, recovers the log and lets the ledger catch up.
-    pub(crate) async fn open(plan: &Plan, roles: Roles) -> anyhow::Result<Self> {
-        let log = Arc::new(store::open_log(plan, roles)?);
-        let ledger = Arc::new(store::open_ledger(plan, log.as_ref()).await?);
-        Ok(Self { log, ledger })
+    /// Opens the log as `roles` and lets the ledger catch up. The plan was given its
+    /// place before.
+    pub(crate) async fn open(plan: &Plan, environment: &Environment, roles: Roles) -> anyhow::Result<Self> {
+        let backend = Backend::open(plan, environment, roles).await?;
+        let ledger = Arc::new(store::open_ledger(plan, &backend).await?);
+        Ok(Self { log: backend.log(), backend, ledger })
     }
 
     /// Lets go of the directory.
     pub(crate) fn close(self) {
         drop(self.ledger);
-        self.log.close();
+        self.backend.close();
     }
 }
 
 impl Running {
     /// Builds everything that the plan names, and only when all of it stands starts it.
-    pub(crate) async fn start(plan: Plan, environment: Environment, roles: Roles) -> anyhow::Result<Self> {
-        let opened = Opened::open(&plan, roles).await?;
+    pub(crate) async fn start(
+        mut plan: Plan,
+        environment: Environment,
+        roles: Roles,
+    ) -> anyhow::Result<Self> {
+        backend::place(&mut plan, &environment, roles)?;
+        let opened = Opened::open(&plan, &environment, roles).await?;
         let metrics = Arc::new(Metrics::new());
         let builder = Builder { plan: &plan, environment: &environment, opened: &opened, metrics: &metrics };
         let delivering = if roles.smash { Some(builder.delivering().await?) } else { None };
@@ -185,7 +197,7 @@ struct Accepting {
 
 impl Builder<'_> {
     async fn delivering(&self) -> anyhow::Result<Delivering> {
-        let log: Arc<dyn Log> = self.opened.log.clone();
+        let log = self.opened.log.clone();
         let (journal, history) = Journal::new(log.clone(), self.metrics.clone());
         let context = DeliverContext {
             app_id: self.plan.app.id.as_str().into(),

@@ -4,6 +4,7 @@
 
 mod admin;
 mod app;
+mod backend;
 mod certs;
 mod cli;
 mod client;

@@ -16,8 +16,6 @@ use crate::{
     write::{Cursors, Job},
 };
 
-/// The group in which the follower reads.
-const GROUP: &str = "hook.ledger";
 /// Records to a transaction at most; also bounds the payloads held at once.
 const BATCH: usize = 256;
 /// How long records may gather, so that a busy log is indexed by few transactions.
@@ -107,7 +105,7 @@ impl Ledger {
         // Subscribed before catching up, so that nothing falls between the two; what
         // both see is indexed once, because the cursors say so.
         let topics = TopicSet::matching(is_indexed);
-        let mut subscription = log.subscribe(GROUP, topics, Start::Now).await?;
+        let mut subscription = log.subscribe(self.group(), topics, Start::Now).await?;
         let generation = self.claimed().generation();
         self.catch_up(log, |_| {}).await?;
         let mut pruning = Pruning { next: Instant::now() + PRUNE_EVERY, left: None };

@@ -21,6 +21,9 @@ use crate::{
     write::{Cursors, Job, Shared, Writer, load_cursors, lock},
 };
 
+/// The group in which a ledger follows a log of its own.
+pub(crate) const GROUP: &str = "hook.ledger";
+
 /// How a ledger is kept.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -30,11 +33,15 @@ pub struct Options {
     pub dead_letters: Topic,
     /// The time.
     pub clock: Clock,
+    /// Whether other ledgers follow the same log. Members of one group share a log's
+    /// lanes and each ledger must see all of them, so the group is this file's own.
+    pub own_group: bool,
 }
 
 /// What happened to each event, derived from one log.
 pub struct Ledger {
     shared: Arc<Shared>,
+    group: String,
     reader: Reader,
     jobs: Option<mpsc::Sender<Job>>,
     writer: Option<thread::JoinHandle<()>>,
@@ -49,6 +56,10 @@ impl Ledger {
     pub fn open(path: impl Into<PathBuf>, options: Options) -> Result<Self, LedgerError> {
         let path = path.into();
         let connection = store::open(&path)?;
+        let group = match options.own_group {
+            true => format!("{GROUP}.{}", store::name(&connection)?),
+            false => GROUP.to_owned(),
+        };
         let reader = Reader::open(&path)?;
         let shared = Arc::new(Shared {
             claimed: Mutex::new(Claimed::new(store::open_for_queries(&path)?, options.dedup_ttl)),
@@ -69,7 +80,7 @@ impl Ledger {
             .name("ledger".into())
             .spawn(move || writer.run(&inbox))
             .map_err(|error| LedgerError::Open { path, reason: error.to_string() })?;
-        Ok(Self { shared, reader, jobs: Some(jobs), writer: Some(writer) })
+        Ok(Self { shared, group, reader, jobs: Some(jobs), writer: Some(writer) })
     }
 
     /// Deletes the file and builds it again from the log.
@@ -100,6 +111,11 @@ impl Ledger {
     pub fn has_read(&self, position: &Position) -> bool {
         let cursors = lock(&self.shared.cursors);
         cursors.get(&(position.topic.clone(), position.lane)).is_some_and(|next| *next > position.offset)
+    }
+
+    /// The group in which the ledger follows the log.
+    pub(crate) fn group(&self) -> &str {
+        &self.group
     }
 
     /// The next offset to read, by topic and lane.

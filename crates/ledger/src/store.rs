@@ -16,7 +16,7 @@ use rusqlite::{Connection, OpenFlags};
 use crate::{LedgerError, error::is_damage};
 
 /// Raised whenever a table changes.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 const PRAGMAS: &str = "
     pragma journal_mode = wal;
@@ -49,7 +49,9 @@ const TABLES: &str = "
         failed integer not null, error text not null, reason text not null, attempts integer not null,
         status integer, position text not null, replayed integer, purged integer,
         primary key (lane, off)) strict, without rowid;
-    create index dead_letter_event on dead_letter (event);";
+    create index dead_letter_event on dead_letter (event);
+    create table meta (name text primary key, value text not null) strict, without rowid;
+    insert into meta values ('name', lower(hex(randomblob(8))));";
 
 /// Opens the file for reading and writing, making or rebuilding it as needed.
 pub(crate) fn open(path: &Path) -> Result<Connection, LedgerError> {
@@ -94,6 +96,11 @@ pub(crate) fn remove(path: &Path) -> Result<(), LedgerError> {
     remove_companions(path)
 }
 
+/// The name that the file was given when it was made.
+pub(crate) fn name(connection: &Connection) -> rusqlite::Result<String> {
+    connection.query_row("select value from meta where name = 'name'", [], |row| row.get(0))
+}
+
 /// Deletes every row.
 pub(crate) fn clear(connection: &mut Connection) -> rusqlite::Result<()> {
     connection.execute_batch(
@@ -115,7 +122,7 @@ fn open_as_is(path: &Path) -> rusqlite::Result<Option<Connection>> {
     if version != VERSION {
         return Ok(None);
     }
-    for table in ["topic", "cursor", "claim", "event", "attempt", "dead_letter"] {
+    for table in ["topic", "cursor", "claim", "event", "attempt", "dead_letter", "meta"] {
         connection.prepare(&format!("select * from {table} limit 1"))?.query([])?.next()?;
     }
     Ok(Some(connection))

@@ -43,6 +43,7 @@ use std::{
 use async_trait::async_trait;
 pub use check::{Problem, Progress, Report, TopicReport, repair, verify};
 use disk::Disk;
+pub use lock::{Held, take as lock_directory};
 pub use options::{OpenError, Options, Retention};
 pub use stats::{Missed, Stats};
 use tokio::sync::{Semaphore, mpsc as tokio_mpsc, oneshot};
@@ -51,7 +52,6 @@ use self::{
     cursors::Slots,
     keeper::{Job, Keeper},
     lane::Lane,
-    lock::Held,
     reader::Feed,
     shared::Shared,
     subscription::{GroupReader, LaneScan},

@@ -1,5 +1,7 @@
 //! Contracts as data: a text, and what the checker says of it.
 
+mod kafka;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -238,8 +240,8 @@ fn one_finding_at_its_place() {
         ),
         (
             "[smash]",
-            "[log]\nbackend = \"kafka\"\n[smash]",
-            "27:11 bad_value: this version does not have the backend `kafka` yet (use `embedded`)",
+            "[log]\nbackend = \"postgres\"\n[smash]",
+            "27:11 bad_value: `postgres` is not a backend (expected `embedded` or `kafka`)",
         ),
         (
             "[smash]",

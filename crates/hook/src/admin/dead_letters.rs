@@ -10,7 +10,7 @@ use axum::{
 use hook_core::pipeline::deliver::redeliver;
 use hook_event::{Clock, DeadLetter, Event, EventId};
 use hook_ledger::{DeadLetterRow, Mark};
-use hook_log::{Log, Position};
+use hook_log::Position;
 use serde::Deserialize;
 
 use crate::admin::{

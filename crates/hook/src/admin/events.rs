@@ -10,7 +10,7 @@ use axum::{
 use hook_core::{glob::Glob, pipeline::deliver::opinions};
 use hook_event::{Clock, Entropy, Event, EventId};
 use hook_ledger::EventRow;
-use hook_log::{Log, Position, Start, Subscription, TopicSet};
+use hook_log::{Position, Start, Subscription, TopicSet};
 use http::header::CONTENT_TYPE;
 
 use crate::admin::{

@@ -10,13 +10,14 @@ use hook_core::{
 };
 use hook_event::EventId;
 use hook_ledger::Ledger;
-use hook_log::{EmbeddedLog, Log, Position, Topic, TopicInfo};
+use hook_log::{Log, Position, Topic, TopicInfo};
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     admin::{Refused, dead_letters, wire},
     app::{Endpoint, Opened},
+    backend::Backend,
     roles::Roles,
 };
 
@@ -28,7 +29,8 @@ const INDEXED_POLL: Duration = Duration::from_millis(5);
 /// Everything that the routes may look at.
 pub(crate) struct Operations {
     plan: Plan,
-    pub(super) log: Arc<EmbeddedLog>,
+    backend: Backend,
+    pub(super) log: Arc<dyn Log>,
     pub(super) ledger: Arc<Ledger>,
     process: Option<Process>,
 }
@@ -50,6 +52,7 @@ impl Operations {
     pub(crate) fn of_process(plan: Plan, opened: &Opened, process: Process) -> Arc<Self> {
         Arc::new(Self {
             plan,
+            backend: opened.backend.clone(),
             log: opened.log.clone(),
             ledger: opened.ledger.clone(),
             process: Some(process),
@@ -58,7 +61,13 @@ impl Operations {
 
     /// Those of a directory where nothing runs.
     pub(crate) fn of_directory(plan: Plan, opened: &Opened) -> Arc<Self> {
-        Arc::new(Self { plan, log: opened.log.clone(), ledger: opened.ledger.clone(), process: None })
+        Arc::new(Self {
+            plan,
+            backend: opened.backend.clone(),
+            log: opened.log.clone(),
+            ledger: opened.ledger.clone(),
+            process: None,
+        })
     }
 
     /// Resolves when the process stops; never where none runs.
@@ -75,7 +84,11 @@ impl Operations {
 
     pub(super) fn readiness(&self) -> Readiness {
         let accept = self.process.as_ref().and_then(|process| process.accept.as_ref());
-        accept.map_or_else(|| self.deliver_readiness(), |accept| accept.readiness())
+        let readiness = accept.map_or_else(|| self.deliver_readiness(), |accept| accept.readiness());
+        match self.backend.trouble() {
+            Some(reason) if readiness.ready => Readiness { ready: false, reason: Some(reason), ..readiness },
+            _ => readiness,
+        }
     }
 
     /// A process that only delivers is ready as soon as it runs.
@@ -90,24 +103,34 @@ impl Operations {
 
     pub(super) async fn metrics(&self) -> String {
         let Some(process) = &self.process else { return "# EOF\n".to_owned() };
-        for destination in &self.plan.destinations {
-            process.metrics.lag(&destination.id, self.lag(destination).await.unwrap_or(0));
+        // A log that cannot be reached has no figures, and asking it would take long.
+        if self.backend.trouble().is_none()
+            && let Ok(topics) = self.log.topics().await
+        {
+            for destination in &self.plan.destinations {
+                if let Ok(lag) = self.lag(destination, &topics).await {
+                    process.metrics.lag(&destination.id, lag);
+                }
+            }
+            process.metrics.log_holds(&topics);
         }
-        process.metrics.log_holds(&self.log.topics().await.unwrap_or_default());
-        process.metrics.log_counts(&self.log.stats());
+        if let Some(stats) = self.backend.stats() {
+            process.metrics.log_counts(&stats);
+        }
         process.metrics.render()
     }
 
     pub(super) async fn status(&self) -> anyhow::Result<wire::Status> {
         let process = self.process.as_ref();
         let readiness = self.readiness();
+        let topics = self.log.topics().await?;
         let mut destinations = Vec::new();
         for plan in &self.plan.destinations {
             destinations.push(wire::Destination {
                 adapter: plan.id.to_string(),
                 driver: plan.driver.to_owned(),
                 endpoint: plan.config.endpoint(),
-                lag: self.lag(plan).await?,
+                lag: self.lag(plan, &topics).await?,
                 delivery: self.delivery(&plan.id)?,
             });
         }
@@ -124,7 +147,7 @@ impl Operations {
             not_ready: readiness.reason.filter(|_| process.is_some()),
             listening: process.map(|process| process.listening.clone()).unwrap_or_default(),
             destinations,
-            topics: self.log.topics().await?.iter().map(topic).collect(),
+            topics: topics.iter().map(topic).collect(),
             dead_letters: self.ledger.totals()?.dead_letters,
         })
     }
@@ -173,11 +196,11 @@ impl Operations {
     }
 
     /// Records of the destination's topics that it has not settled.
-    async fn lag(&self, destination: &DestinationPlan) -> anyhow::Result<u64> {
+    async fn lag(&self, destination: &DestinationPlan, topics: &[TopicInfo]) -> anyhow::Result<u64> {
         let committed = self.log.committed(&self.plan.group(&destination.id)).await?;
         let of_events = self.event_topics();
         let mut lag = 0;
-        for info in self.log.topics().await? {
+        for info in topics {
             let own =
                 hook_core::plan::redeliver_topic(&destination.id).is_ok_and(|topic| topic == info.topic);
             let routed = destination.routes.iter().any(|route| route.topics.matches(info.topic.as_str()));

@@ -14,7 +14,7 @@ use hook_core::{
     pipeline::deliver::redeliver,
 };
 use hook_event::{Clock, Event};
-use hook_log::{Entry, Log, Start, Topic};
+use hook_log::{Entry, Start, Topic};
 
 use crate::admin::{
     Operations, Refused,

@@ -7,12 +7,12 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 
 use crate::{
+    backend,
     cli::{Global, Log},
     contract,
     fault::{self, Fault},
     output::{self, Output},
     roles::Roles,
-    store,
 };
 
 /// The report as it is printed.
@@ -46,6 +46,9 @@ struct ProblemLine {
 
 pub(crate) fn run(command: &Log, global: &Global, output: Output) -> anyhow::Result<()> {
     let plan = contract::plan(global, output)?;
+    if plan.log.backend != hook_core::plan::Backend::Embedded {
+        return Err(fault::usage("this log is in Kafka, whose own tools verify and repair it"));
+    }
     let directory = &plan.log.path;
     if !directory.join("topics").exists() {
         return Err(fault::usage(format!("there is no log at {}", directory.display())));
@@ -74,7 +77,7 @@ fn verify(directory: &Path, disk: &Arc<dyn Disk>, output: Output) -> anyhow::Res
 fn repair(directory: &Path, disk: &Arc<dyn Disk>, output: Output) -> anyhow::Result<()> {
     let bar = output.progress(Some(0), "repairing");
     let report =
-        embedded::repair(directory, &store::label(Roles::NONE), &store::now(), disk, &mut |progress| {
+        embedded::repair(directory, &backend::label(Roles::NONE), &backend::now(), disk, &mut |progress| {
             show_progress(&bar, progress);
         })?;
     bar.finish_and_clear();

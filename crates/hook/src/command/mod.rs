@@ -22,6 +22,7 @@ use hook_core::plan::Plan;
 use crate::{
     admin,
     app::Opened,
+    backend,
     cli::{Cli, Command, Global},
     client::Client,
     contract, env,
@@ -62,11 +63,14 @@ async fn dispatch(cli: Cli, output: Output) -> anyhow::Result<()> {
 
 /// Reaches the data: the running process, or the directory opened for this command.
 async fn client(global: &Global, output: Output) -> anyhow::Result<Client> {
-    let plan = contract::plan(global, output)?;
-    if let Some(client) = Client::running(&plan.log.path).await {
-        return Ok(client);
+    let (mut plan, environment) = plan_and_environment(global, output)?;
+    for directory in backend::directories(&plan) {
+        if let Some(client) = Client::running(&directory).await {
+            return Ok(client);
+        }
     }
-    let opened = Opened::open(&plan, Roles::NONE).await?;
+    backend::place(&mut plan, &environment, Roles::NONE)?;
+    let opened = Opened::open(&plan, &environment, Roles::NONE).await?;
     let operations = admin::Operations::of_directory(plan, &opened);
     Ok(Client::Opened { router: admin::router(operations), opened: Box::new(opened) })
 }

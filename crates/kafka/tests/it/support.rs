@@ -12,13 +12,6 @@ use hook_core::{
 use hook_kafka::{KafkaLog, Settings};
 use hook_log::Topic;
 
-/// The brokers of the tests.
-pub(crate) fn brokers() -> String {
-    #[expect(clippy::disallowed_methods, reason = "a test is told where its broker is")]
-    let brokers = std::env::var("HOOK_TEST_KAFKA");
-    brokers.expect("`HOOK_TEST_KAFKA` says where a broker is; `cargo xtask test` starts one")
-}
-
 /// A name that no other test, and no earlier run, has used.
 pub(crate) fn unique() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -33,7 +26,7 @@ pub(crate) fn plan(prefix: &str) -> LogPlan {
     LogPlan {
         backend: Backend::Kafka(Box::new(KafkaPlan {
             connection: KafkaConnection {
-                brokers: Some(brokers().split(',').map(str::to_owned).collect()),
+                brokers: Some(hook_broker::shared().split(',').map(str::to_owned).collect()),
                 security_protocol: Some(SecurityProtocol::Plaintext),
                 allow_plaintext: Some(true),
                 ..KafkaConnection::default()

@@ -23,7 +23,7 @@ async fn append(log: &MemoryLog, numbers: std::ops::Range<usize>) {
 }
 
 async fn subscribe(log: &MemoryLog) -> Box<dyn Subscription> {
-    log.subscribe(GROUP, TopicSet::matching(is_indexed), Start::Now).await.unwrap()
+    log.subscribe(crate::ledger::GROUP, TopicSet::matching(is_indexed), Start::Now).await.unwrap()
 }
 
 /// Gathers for `pause` from now on; the numbers of what came, and the milliseconds it took.
@@ -99,7 +99,7 @@ async fn who_stops_while_gathering_reads_it_again() {
     let directory = tempfile::tempdir().unwrap();
     let clock = Clock::of(|| Timestamp::UNIX_EPOCH);
     let options =
-        Options { dedup_ttl: Duration::from_secs(60), dead_letters: Topic::new("dlq").unwrap(), clock };
+        Options { dedup_ttl: Duration::from_secs(60), dead_letters: Topic::new("dlq").unwrap(), clock, own_group: false };
     let ledger = Ledger::open(directory.path().join("ledger.sqlite"), options).unwrap();
     let event = Event {
         id: EventId::new(Timestamp::UNIX_EPOCH, Entropy::SYSTEM),

@@ -31,7 +31,7 @@ pub(crate) fn topic(name: &str) -> Topic {
 }
 
 pub(crate) fn options() -> Options {
-    Options { dedup_ttl: TTL, dead_letters: topic("webhooks.dlq"), clock: Clock::of(now) }
+    Options { dedup_ttl: TTL, dead_letters: topic("webhooks.dlq"), clock: Clock::of(now), own_group: false }
 }
 
 /// A log and a place for its ledger.

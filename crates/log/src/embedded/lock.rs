@@ -12,12 +12,16 @@ use super::{
 use crate::Now;
 
 /// The lock, for as long as it lives.
-pub(crate) struct Held {
+pub struct Held {
     _lock: Box<dyn Send + Sync>,
 }
 
-/// Takes the lock of `dir`, which must be there.
-pub(crate) fn take(disk: &dyn Disk, dir: &Path, label: &str, now: &Now) -> Result<Held, OpenError> {
+/// Takes the lock of `dir`, which must be there. Whoever keeps files beside a log that
+/// is elsewhere takes it too.
+///
+/// # Errors
+/// When another process has it, or the system refuses.
+pub fn take(disk: &dyn Disk, dir: &Path, label: &str, now: &Now) -> Result<Held, OpenError> {
     let shown = || dir.display().to_string();
     let now_ms = now();
     let owner = format!("{} {now_ms} {label}\n", std::process::id());

@@ -1,0 +1,38 @@
+//! No Kafka in this build: a contract that asks for it is refused.
+
+use std::{convert::Infallible, sync::Arc};
+
+use hook_core::{plan::Plan, secret::Environment};
+use hook_log::Topic;
+
+use crate::{fault, roles::Roles};
+
+/// There is none.
+#[derive(Clone)]
+pub(crate) struct Log(Infallible);
+
+impl Log {
+    pub(crate) async fn open(_: &Plan, _: &Environment, _: Roles) -> anyhow::Result<Self> {
+        Err(absent())
+    }
+
+    pub(crate) fn log(&self) -> Arc<dyn hook_log::Log> {
+        match self.0 {}
+    }
+
+    pub(crate) fn trouble(&self) -> Option<String> {
+        match self.0 {}
+    }
+
+    pub(crate) fn close(&self) {
+        match self.0 {}
+    }
+}
+
+pub(crate) fn dead_letters(_: &Plan, _: &Environment) -> anyhow::Result<Topic> {
+    Err(absent())
+}
+
+fn absent() -> anyhow::Error {
+    fault::usage("this `hook` was built without Kafka\n  hint: build it with the feature `kafka`, which is on by default")
+}
