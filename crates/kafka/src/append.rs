@@ -98,7 +98,10 @@ impl Appender {
         config.set("retry.backoff.max.ms", plan.backoff_max.as_millis().to_string());
         config.set("queue.buffering.max.kbytes", MOST_KIB);
         // Our own bound comes first; one append may be larger than it.
-        config.set("queue.buffering.max.messages", plan.queue_capacity.saturating_mul(2).max(100_000).to_string());
+        config.set(
+            "queue.buffering.max.messages",
+            plan.queue_capacity.saturating_mul(2).max(100_000).to_string(),
+        );
         config.set("message.max.bytes", (settings.max_record_bytes + (1 << 20)).to_string());
         // Small batches stay below the limit of topics that others made.
         config.set("batch.size", "900000");
@@ -165,7 +168,8 @@ impl Appender {
         };
         let positions: Option<Vec<_>> = state.places.iter().map(position).collect();
         // The broker had the record already and did not say where.
-        positions.ok_or_else(|| Failure::Other(unavailable("the records are stored, but it is not known where")))
+        positions
+            .ok_or_else(|| Failure::Other(unavailable("the records are stored, but it is not known where")))
     }
 
     /// What a failure means for whoever waits; a client that is broken is replaced.

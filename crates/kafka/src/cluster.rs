@@ -153,7 +153,9 @@ impl Cluster {
         let mut offsets = HashMap::new();
         for element in answer.elements() {
             element.error().map_err(|error| ReadError::Unavailable(failure::text(&error)))?;
-            let (Some(key), Offset::Offset(offset)) = (lane_key(&element), element.offset()) else { continue };
+            let (Some(key), Offset::Offset(offset)) = (lane_key(&element), element.offset()) else {
+                continue;
+            };
             offsets.insert(key, u64::try_from(offset).unwrap_or(0));
         }
         Ok(offsets)
@@ -264,7 +266,8 @@ impl Cluster {
     async fn ask_limit(&self, topic: &Topic) -> Option<usize> {
         let admin = self.admin().ok()?;
         let options = AdminOptions::new().request_timeout(Some(ASKED));
-        let answer = admin.describe_configs([&ResourceSpecifier::Topic(topic.as_str())], &options).await.ok()?;
+        let answer =
+            admin.describe_configs([&ResourceSpecifier::Topic(topic.as_str())], &options).await.ok()?;
         let config = answer.into_iter().next()?.ok()?;
         config.get("max.message.bytes")?.value.as_ref()?.parse().ok()
     }
@@ -275,7 +278,10 @@ impl Cluster {
 
     /// A client for one task: one that is kept would gather what nobody reads of it.
     pub(crate) fn admin(&self) -> Result<AdminClient<Context>, KafkaError> {
-        AdminClient::from_config_and_context(&self.settings.client_config(), Context(Arc::clone(&self.health)))
+        AdminClient::from_config_and_context(
+            &self.settings.client_config(),
+            Context(Arc::clone(&self.health)),
+        )
     }
 }
 
@@ -301,7 +307,9 @@ fn topic_config(settings: &Settings, topic: &Topic) -> Vec<(&'static str, String
 }
 
 /// The lane that an element of a list is about, if it is one of ours.
-pub(crate) fn lane_key(element: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>) -> Option<LaneKey> {
+pub(crate) fn lane_key(
+    element: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>,
+) -> Option<LaneKey> {
     Some((Topic::new(element.topic()).ok()?, u32::try_from(element.partition()).ok()?))
 }
 

@@ -29,10 +29,7 @@ pub(crate) fn text(error: &KafkaError) -> String {
 /// Whether the topic is not there, as far as a client can tell.
 pub(crate) fn is_missing_topic(error: &KafkaError) -> bool {
     use Code::{UnknownPartition, UnknownTopic, UnknownTopicOrPartition};
-    matches!(
-        error.rdkafka_error_code(),
-        Some(UnknownTopic | UnknownTopicOrPartition | UnknownPartition)
-    )
+    matches!(error.rdkafka_error_code(), Some(UnknownTopic | UnknownTopicOrPartition | UnknownPartition))
 }
 
 /// Whether the record, or the batch it travelled in, was too large.

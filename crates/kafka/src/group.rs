@@ -5,11 +5,7 @@
 //! none when the group is joined is young and read whole. A group that begins before any
 //! of its topics is there leaves its mark in a topic of our own, [`MARKS`].
 
-use std::{
-    collections::HashMap,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use hook_log::{Position, ReadError, Start, Topic, TopicSet};
 use rdkafka::{
@@ -65,15 +61,17 @@ impl Spokesman {
             return Ok(Vec::new());
         }
         let answer = self.0.committed_offsets(asked, COORDINATED);
-        let answer = answer.map_err(|error| ReadError::Unavailable(cluster.health.reason(&failure::text(&error))))?;
-        let place = |element: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| match element.offset() {
-            Offset::Offset(next) => Some(Place {
-                lane: lane_key(element)?,
-                next: u64::try_from(next).ok()?,
-                began: element.metadata() == BEGAN,
-            }),
-            _ => None,
-        };
+        let answer =
+            answer.map_err(|error| ReadError::Unavailable(cluster.health.reason(&failure::text(&error))))?;
+        let place =
+            |element: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| match element.offset() {
+                Offset::Offset(next) => Some(Place {
+                    lane: lane_key(element)?,
+                    next: u64::try_from(next).ok()?,
+                    began: element.metadata() == BEGAN,
+                }),
+                _ => None,
+            };
         Ok(answer.elements().iter().filter_map(place).collect())
     }
 
@@ -119,7 +117,12 @@ pub(crate) async fn begin(
 }
 
 /// False when the group is new, none of its topics is there, and it matters.
-fn begin_where_it_can(cluster: &Cluster, group: &str, topics: &TopicSet, start: Start) -> Result<bool, ReadError> {
+fn begin_where_it_can(
+    cluster: &Cluster,
+    group: &str,
+    topics: &TopicSet,
+    start: Start,
+) -> Result<bool, ReadError> {
     let spokesman = Spokesman::new(cluster, group).map_err(|error| failure::read(&error))?;
     if !spokesman.places(cluster)?.is_empty() {
         return Ok(true);

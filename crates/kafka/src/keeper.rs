@@ -11,12 +11,7 @@ use std::{
 use rdkafka::Offset;
 use tokio::time::Instant;
 
-use crate::{
-    cluster::Cluster,
-    log::Members,
-    member::Member,
-    watch::Watch,
-};
+use crate::{cluster::Cluster, log::Members, member::Member, watch::Watch};
 
 /// How often the topics are listed; what another process made is found within it.
 const LOOK_EVERY: Duration = Duration::from_secs(3);

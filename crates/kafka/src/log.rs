@@ -20,7 +20,8 @@ use std::{
 
 use async_trait::async_trait;
 use hook_log::{
-    AppendError, Entry, Log, Position, ReadError, Record, Scan, Start, Subscription, Topic, TopicInfo, TopicSet,
+    AppendError, Entry, Log, Position, ReadError, Record, Scan, Start, Subscription, Topic, TopicInfo,
+    TopicSet,
 };
 use rdkafka::error::KafkaError;
 
@@ -86,7 +87,8 @@ impl KafkaLog {
         let listed = blocking(move || asked.list()).await;
         listed.map_err(|error| OpenError::Unreachable { brokers, reason: reason(error) })?;
         let members = Members::default();
-        let keeper = keeper::start(&cluster, &members).map_err(|error| OpenError::Client(error.to_string()))?;
+        let keeper =
+            keeper::start(&cluster, &members).map_err(|error| OpenError::Client(error.to_string()))?;
         Ok(Self {
             appender: Appender::new(&settings, &health).map_err(client)?,
             readers: Arc::new(Readers::new(Arc::clone(&cluster))),

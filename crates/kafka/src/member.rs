@@ -250,7 +250,12 @@ fn poll_until_over(member: &Member, client: Client) {
 }
 
 /// Subscribes to the topics that are there and wanted, whenever those change.
-fn follow(member: &Member, client: &Client, listed: &mut watch::Receiver<Arc<Topics>>, subscribed: &mut Vec<Topic>) {
+fn follow(
+    member: &Member,
+    client: &Client,
+    listed: &mut watch::Receiver<Arc<Topics>>,
+    subscribed: &mut Vec<Topic>,
+) {
     let topics = Arc::clone(&listed.borrow_and_update());
     let wanted: Vec<_> = topics.keys().filter(|topic| member.topics.contains(topic)).cloned().collect();
     if wanted == *subscribed {
@@ -424,7 +429,8 @@ impl Callbacks {
     /// Waits until the reader has finished with what goes, but not for ever.
     fn hand_over(&self) {
         let place = self.member.place();
-        let waited = self.member.answered.wait_timeout_while(place, HANDOVER, |place| !place.is_handed_over());
+        let waited =
+            self.member.answered.wait_timeout_while(place, HANDOVER, |place| !place.is_handed_over());
         let (_place, waited) = waited.unwrap_or_else(PoisonError::into_inner);
         if waited.timed_out() {
             tracing::warn!(
@@ -462,7 +468,9 @@ impl ConsumerContext for Callbacks {
             Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}
             // The lanes are another member's: it does these records again.
             Err(error) if failure::is_lost_membership(&error) => {}
-            Err(error) => tracing::debug!(group = %self.member.group, %error, "a commit failed and is repeated"),
+            Err(error) => {
+                tracing::debug!(group = %self.member.group, %error, "a commit failed and is repeated")
+            }
         }
     }
 }

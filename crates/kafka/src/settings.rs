@@ -9,8 +9,8 @@ use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
 
 use hook_core::{
     plan::{
-        Backend, KafkaConnection, KafkaPlan, LogPlan, ProducerPlan, Retention, SaslMechanism, SecurityProtocol,
-        TlsFiles,
+        Backend, KafkaConnection, KafkaPlan, LogPlan, ProducerPlan, Retention, SaslMechanism,
+        SecurityProtocol, TlsFiles,
     },
     secret::{Environment, SecretError, SecretRef},
 };
@@ -267,7 +267,8 @@ fn tls(
         return Err(SettingsError::Conflict("`cert_path` and `key_path` go together".to_owned()));
     }
     for path in [&tls.cert_path, &tls.key_path, &tls.ca_path].into_iter().flatten() {
-        let failed = |error: std::io::Error| SettingsError::File { path: path.clone(), reason: error.to_string() };
+        let failed =
+            |error: std::io::Error| SettingsError::File { path: path.clone(), reason: error.to_string() };
         std::fs::read(path).map_err(failed)?;
     }
     Ok(tls)
@@ -293,7 +294,11 @@ fn sasl(plan: &KafkaConnection, environment: &Environment) -> Result<Sasl, Setti
     })
 }
 
-fn dead_letters(plan: &LogPlan, kafka: &KafkaPlan, environment: &Environment) -> Result<Topic, SettingsError> {
+fn dead_letters(
+    plan: &LogPlan,
+    kafka: &KafkaPlan,
+    environment: &Environment,
+) -> Result<Topic, SettingsError> {
     let name = "KAFKA_DLQ_TOPIC";
     let from_environment = match kafka.dead_letters {
         Some(_) => None,

@@ -22,7 +22,9 @@ impl Subscription for KafkaSubscription {
             match step {
                 Some(Step::Entries(entries)) => return Ok(entries),
                 Some(Step::Failed(failure)) => return Err(failure),
-                Some(Step::Revoked(_)) => {}
+                Some(Step::Revoked(lanes)) => {
+                    tracing::debug!(group = %self.0.group, lanes = lanes.len(), "lanes go to another member");
+                }
                 None if closing => return Err(ReadError::Closed),
                 None => self.0.readable().await,
             }

@@ -9,7 +9,10 @@ use super::{Document, Finding};
 /// A workspace crate and the workspace crates that it may use.
 const EDGES: &[(&str, &[&str])] = &[
     ("bench", &[]),
-    ("hook", &["hook-adapters", "hook-core", "hook-event", "hook-kafka", "hook-ledger", "hook-log", "hook-sdk"]),
+    (
+        "hook",
+        &["hook-adapters", "hook-core", "hook-event", "hook-kafka", "hook-ledger", "hook-log", "hook-sdk"],
+    ),
     ("hook-adapters", &["hook-core", "hook-event", "hook-log", "hook-sdk"]),
     // For tests: a development dependency of whoever wants a broker.
     ("hook-broker", &[]),

@@ -24,7 +24,8 @@ const DRIVERS: Drivers = Drivers { ingress: INGRESS, egress: EGRESS, plugins: PL
 
 /// Keys that decide whether the contract is refused and nothing else: names that others
 /// use, what has one value only, and what a policy permits.
-const FIXED: &[&str] = &["adapter_id", "allow_no_output", "backend", "driver", "id", "smash_adapters"];
+const FIXED: &[&str] =
+    &["adapter_id", "allow_no_output", "backend", "commit_mode", "driver", "id", "smash_adapters"];
 
 /// What a key needs beside it, by the end of the key's name; `null` takes a key away.
 const COMPANIONS: &[(&str, &str)] = &[
@@ -37,9 +38,14 @@ const COMPANIONS: &[(&str, &str)] = &[
     ("handshakes[].json", r#"{"echo": null}"#),
     (".public_url", r#"{"content": "{url}{timestamp}.{body}"}"#),
     (".rotate_keep", r#"{"rotate_bytes": 1000}"#),
+    (".tls.cert_path", r#"{"key_path": "k.pem"}"#),
+    (".tls.key_path", r#"{"cert_path": "c.pem"}"#),
     (".tls_cert_file", r#"{"tls_key_file": "k.pem"}"#),
     (".tls_key_file", r#"{"tls_cert_file": "c.pem"}"#),
 ];
+
+/// What keys of a section need in the section above, by the beginning of their names.
+const ABOVE: &[(&str, &str, &str)] = &[(".log.kafka.", "log", r#"{"backend": "kafka"}"#)];
 
 /// The sections that are not adapters, each key's table present.
 const REST: &str = r#"
@@ -85,13 +91,13 @@ secret_env = "SECRET"
 id = "in"
 source_match = "*"
 event_type_pattern = "*"
-target_topic = "webhooks.core"
+target_topic = "webhooks.core.in"
 
 [smash]
 
 [[smash.routes]]
 id = "out"
-source_topic_pattern = "webhooks.core"
+source_topic_pattern = "webhooks.core.in"
 destinations = []
 
 [profiles.default]
@@ -226,7 +232,7 @@ fn candidates(schema: &Value, node: &Value) -> Vec<Value> {
     let shapes = json!([
         true, false, 1, 7, 301, 2097152, "x", "9.9.9", "3d", "3GiB", "2MiB", "now", "dlq", "debug",
         "127.0.0.1:9464", "https://example.org", "https://other.example", "/other/{source}", "/a/b", "NAME",
-        "{{ id }}", "{body}", "x-other", "text/csv", "gitlab",
+        "{{ id }}", "{body}", "x-other", "text/csv", "gitlab", "webhooks.core", ["broker:9093"],
         [], ["x"], ["NAME"], ["127.0.0.0/8", "10.0.0.0/8"], ["{/a/b}"],
         {"x": "y"}, {"x-name": "NAME"}, {"header": "x-other"}, {"{/a}": "b"}, {"status": 201},
         [{"when": {"{/a}": "b"}, "echo": "{/a}"}],
@@ -271,6 +277,7 @@ fn holds_keys(schema: &Value, node: &Value) -> bool {
         || inside(&node["additionalProperties"])
         || any("oneOf")
         || any("anyOf")
+        || any("allOf")
 }
 
 fn has_effect(contract: &Value, at: &[Step], values: &[Value], name: &str, drivers: &Drivers) -> bool {
@@ -279,6 +286,12 @@ fn has_effect(contract: &Value, at: &[Step], values: &[Value], name: &str, drive
         let table: Value = serde_json::from_str(beside).expect("a companion");
         for (key, value) in table.as_object().into_iter().flatten() {
             set(&mut base, &step(&at[..at.len() - 1], Step::Key(key.clone())), value.clone());
+        }
+    }
+    for (_, section, beside) in ABOVE.iter().filter(|(start, ..)| name.starts_with(start)) {
+        let table: Value = serde_json::from_str(beside).expect("a companion");
+        for (key, value) in table.as_object().into_iter().flatten() {
+            base[section][key] = value.clone();
         }
     }
     let mut plans: Vec<Value> = plan(&base, drivers).into_iter().collect();

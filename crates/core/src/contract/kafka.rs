@@ -16,8 +16,8 @@ use super::{
     written::{Log, Text},
 };
 use crate::plan::{
-    Backend, KafkaConnection, KafkaPlan, OffsetReset, ProducerPlan, SaslMechanism, SaslPlan, SecurityProtocol,
-    StartFrom, TlsFiles,
+    Backend, KafkaConnection, KafkaPlan, OffsetReset, ProducerPlan, SaslMechanism, SaslPlan,
+    SecurityProtocol, StartFrom, TlsFiles,
 };
 
 /// The prefix of the seed's topics.
@@ -144,13 +144,16 @@ pub(super) fn backend(log: &Log, report: &mut Report) -> Backend {
         "embedded" => {
             if let Some(kafka) = written {
                 let title = "`[log.kafka]` has no use with the backend `embedded`";
-                report.error("bad_value", kafka.span(), title).help("write `backend = \"kafka\"` into `[log]`");
+                report
+                    .error("bad_value", kafka.span(), title)
+                    .help("write `backend = \"kafka\"` into `[log]`");
             }
             Backend::Embedded
         }
         "kafka" => {
             if let Some(size) = &log.min_free_bytes {
-                let title = "`min_free_bytes` has no use with the backend `kafka`: the brokers watch their disks";
+                let title =
+                    "`min_free_bytes` has no use with the backend `kafka`: the brokers watch their disks";
                 report.error("bad_value", size.span(), title);
             }
             let default = Kafka::default();
@@ -226,9 +229,9 @@ impl Kafka {
         let name = protocol.get_ref().as_str();
         if protocol.get_ref().is_plaintext() && self.allow_plaintext != Some(true) {
             let title = format!("`{name}` sends events in the clear");
-            report
-                .error("insecure", protocol.span(), title)
-                .help("use `ssl` or `sasl_ssl`; where nobody can listen, write `allow_plaintext = true` beside it");
+            report.error("insecure", protocol.span(), title).help(
+                "use `ssl` or `sasl_ssl`; where nobody can listen, write `allow_plaintext = true` beside it",
+            );
         }
         if let Some(tls) = &self.tls
             && protocol.get_ref().is_plaintext()

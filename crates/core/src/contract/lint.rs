@@ -181,7 +181,9 @@ fn foreign_topics(contract: &Contract, plan: &Plan, report: &mut Report) {
             continue;
         }
         let title = format!("`{text}` lies outside of this log, whose topics begin with `{prefix}`");
-        report.error("foreign_topic", topic.span(), title).help("rename it, or write another `topic_prefix_core`");
+        report
+            .error("foreign_topic", topic.span(), title)
+            .help("rename it, or write another `topic_prefix_core`");
     }
 }
 

@@ -135,6 +135,7 @@ mod tests {
             dedup_ttl: std::time::Duration::from_secs(60),
             dead_letters: topic("webhooks.dlq"),
             clock: Clock::SYSTEM,
+            own_group: false,
         };
         Ledger::open(folder.path().join("ledger.db"), options).unwrap()
     }

@@ -34,5 +34,7 @@ pub(crate) fn dead_letters(_: &Plan, _: &Environment) -> anyhow::Result<Topic> {
 }
 
 fn absent() -> anyhow::Error {
-    fault::usage("this `hook` was built without Kafka\n  hint: build it with the feature `kafka`, which is on by default")
+    fault::usage(
+        "this `hook` was built without Kafka\n  hint: build it with the feature `kafka`, which is on by default",
+    )
 }

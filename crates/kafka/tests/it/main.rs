@@ -1,4 +1,5 @@
-//! The log against a real Apache Kafka, whose address is in `HOOK_TEST_KAFKA`.
+//! The log against a real Apache Kafka, which `cargo xtask test` starts.
+#![expect(clippy::unwrap_used, reason = "a test says what broke by panicking")]
 
 mod log;
 mod support;

@@ -6,10 +6,12 @@ use std::{
 };
 
 use hook_core::{
-    plan::{Backend, KafkaConnection, KafkaPlan, LogPlan, OffsetReset, ProducerPlan, Retention, SecurityProtocol},
+    plan::{
+        Backend, KafkaConnection, KafkaPlan, LogPlan, OffsetReset, ProducerPlan, Retention, SecurityProtocol,
+    },
     secret::Environment,
 };
-use hook_kafka::{KafkaLog, Settings};
+use hook_kafka::Settings;
 use hook_log::Topic;
 
 /// A name that no other test, and no earlier run, has used.
@@ -53,9 +55,4 @@ pub(crate) fn settings(prefix: &str) -> Settings {
     let mut settings = Settings::resolve(&plan(prefix), &Environment::default()).unwrap();
     settings.session_timeout = Duration::from_secs(6);
     settings
-}
-
-/// A log under this prefix.
-pub(crate) async fn open(prefix: &str) -> KafkaLog {
-    KafkaLog::open(settings(prefix)).await.unwrap()
 }

@@ -98,8 +98,12 @@ async fn who_stops_while_gathering_reads_it_again() {
     let log = MemoryLog::new();
     let directory = tempfile::tempdir().unwrap();
     let clock = Clock::of(|| Timestamp::UNIX_EPOCH);
-    let options =
-        Options { dedup_ttl: Duration::from_secs(60), dead_letters: Topic::new("dlq").unwrap(), clock, own_group: false };
+    let options = Options {
+        dedup_ttl: Duration::from_secs(60),
+        dead_letters: Topic::new("dlq").unwrap(),
+        clock,
+        own_group: false,
+    };
     let ledger = Ledger::open(directory.path().join("ledger.sqlite"), options).unwrap();
     let event = Event {
         id: EventId::new(Timestamp::UNIX_EPOCH, Entropy::SYSTEM),

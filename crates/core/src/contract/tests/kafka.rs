@@ -120,18 +120,22 @@ fn what_cannot_work_is_refused_with_the_fix() {
             "producer_defaults = { publish_backoff_base_ms = 9000 }",
             "bad_value: `publish_backoff_max_ms` is smaller than `publish_backoff_base_ms`",
         ),
-        ("topic_prefix_core = \"hook\"", "bad_name: `hook` is no prefix of a topic's name (write it like `webhooks`)"),
-        ("dlq_topic = \"hook.dlq\"", "reserved_topic: topics that begin with `hook.` belong to hook itself"),
         (
-            "broker = \"a:1\"",
-            "unknown_key: unknown key `broker` (did you mean `brokers`?)",
+            "topic_prefix_core = \"hook\"",
+            "bad_name: `hook` is no prefix of a topic's name (write it like `webhooks`)",
         ),
+        ("dlq_topic = \"hook.dlq\"", "reserved_topic: topics that begin with `hook.` belong to hook itself"),
+        ("broker = \"a:1\"", "unknown_key: unknown key `broker` (did you mean `brokers`?)"),
     ] {
         let said = said(keys);
         assert!(said.iter().any(|finding| finding == expected), "{keys}\n{said:#?}");
     }
     let outside = said("topic_prefix_core = \"team\"");
-    assert_eq!(outside.iter().filter(|finding| finding.starts_with("foreign_topic")).count(), 2, "{outside:#?}");
+    assert_eq!(
+        outside.iter().filter(|finding| finding.starts_with("foreign_topic")).count(),
+        2,
+        "{outside:#?}"
+    );
 }
 
 #[test]
