@@ -49,6 +49,11 @@ pub struct Metrics {
     log_records: Gauges<Topic>,
     log_bytes: Gauges<Topic>,
     lag: Gauges<Adapter>,
+    relay_records: Counters<BridgeOutcome>,
+    relay_retries: Counters<Bridge>,
+    relay_held: Gauges<Bridge>,
+    relay_waits: Gauges<Bridge>,
+    relay_lag: Gauges<Bridge>,
     log_appends: Counter,
     log_commits: Counter,
     log_commit_seconds: Counter<f64, AtomicU64>,
@@ -73,6 +78,27 @@ pub struct DestinationMetrics {
     waiting: Gauge,
     breaker: Gauge,
     retries: Counter,
+}
+
+/// One bridge's counters, found once and then free of look-ups.
+#[derive(Clone)]
+pub struct BridgeMetrics {
+    carried: Counter,
+    dead_lettered: Counter,
+    retries: Counter,
+    held: Gauge,
+    waits: Gauge,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Bridge {
+    bridge: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct BridgeOutcome {
+    bridge: String,
+    outcome: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -143,6 +169,11 @@ impl Metrics {
             log_records: Family::default(),
             log_bytes: Family::default(),
             lag: Family::default(),
+            relay_records: Family::default(),
+            relay_retries: Family::default(),
+            relay_held: Family::default(),
+            relay_waits: Family::default(),
+            relay_lag: Family::default(),
             log_appends: Counter::default(),
             log_commits: Counter::default(),
             log_commit_seconds: Counter::default(),
@@ -226,6 +257,24 @@ impl Metrics {
         self.lag.get_or_create(&Adapter { adapter: adapter.to_owned() }).set(gauge(events));
     }
 
+    /// Records that a bridge has not settled; called before [`Self::render`].
+    pub fn relay_lag(&self, bridge: &str, records: u64) {
+        self.relay_lag.get_or_create(&Bridge { bridge: bridge.to_owned() }).set(gauge(records));
+    }
+
+    /// The counters of one bridge.
+    pub fn bridge(&self, bridge: &str) -> BridgeMetrics {
+        let labels = Bridge { bridge: bridge.to_owned() };
+        let outcome = |outcome| BridgeOutcome { bridge: bridge.to_owned(), outcome };
+        BridgeMetrics {
+            carried: self.relay_records.get_or_create_owned(&outcome("carried")),
+            dead_lettered: self.relay_records.get_or_create_owned(&outcome("dead_lettered")),
+            retries: self.relay_retries.get_or_create_owned(&labels),
+            held: self.relay_held.get_or_create_owned(&labels),
+            waits: self.relay_waits.get_or_create_owned(&labels),
+        }
+    }
+
     /// The counters of one destination.
     pub fn destination(&self, adapter: &str) -> DestinationMetrics {
         let labels = Adapter { adapter: adapter.to_owned() };
@@ -277,6 +326,11 @@ impl Metrics {
         r.register("log_records", "Records retained", self.log_records.clone());
         r.register("log_bytes", "Bytes retained", self.log_bytes.clone());
         r.register("lag", "Stored events that a destination has not settled", self.lag.clone());
+        r.register("relay_records", "Records that a bridge is done with, by how", self.relay_records.clone());
+        r.register("relay_retries", "Tries of a bridge that failed", self.relay_retries.clone());
+        r.register("relay_held", "Records that a bridge has read and not settled", self.relay_held.clone());
+        r.register("relay_waiting", "1 while a bridge can carry nothing", self.relay_waits.clone());
+        r.register("relay_lag", "Records that a bridge has not settled", self.relay_lag.clone());
         r.register("log_appends", "Appends that were acknowledged", self.log_appends.clone());
         r.register("log_commits", "Group commits, each one flush", self.log_commits.clone());
         r.register("log_commit_seconds", "Time spent in group commits", self.log_commit_seconds.clone());
@@ -341,6 +395,29 @@ impl DestinationMetrics {
 
     fn reason(&self, reason: &'static str) -> AdapterReason {
         AdapterReason { adapter: self.adapter.clone(), reason }
+    }
+}
+
+impl BridgeMetrics {
+    /// So many records arrived, and so many became dead letters.
+    pub fn carried(&self, records: u64, letters: u64) {
+        self.carried.inc_by(records);
+        self.dead_lettered.inc_by(letters);
+    }
+
+    /// A try failed.
+    pub fn retried(&self) {
+        self.retries.inc();
+    }
+
+    /// How many records are read and not settled.
+    pub fn holds(&self, records: usize) {
+        self.held.set(gauge(records as u64));
+    }
+
+    /// Whether it can carry nothing now.
+    pub fn waits(&self, waits: bool) {
+        self.waits.set(waits.into());
     }
 }
 

@@ -3,6 +3,7 @@
 //! Making a plan does no I/O. What is built from it is never validated again.
 
 mod kafka;
+mod relay;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -14,6 +15,7 @@ pub use self::kafka::{
     Backend, KafkaConnection, KafkaPlan, OffsetReset, ProducerPlan, SaslMechanism, SaslPlan,
     SecurityProtocol, TlsFiles,
 };
+pub use self::relay::{BridgePlan, OutputTopic, RelayMode};
 use crate::{
     driver::{EgressConfig, IngressConfig},
     expr::Condition,

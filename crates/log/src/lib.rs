@@ -6,6 +6,7 @@
 
 pub mod conformance;
 pub mod embedded;
+pub mod forward;
 #[doc(hidden)]
 pub mod fuzz;
 mod groups;

@@ -168,6 +168,9 @@ pub enum AppendError {
         /// The limit in bytes.
         limit: usize,
     },
+    /// It will never take one of these records as they are, whoever asks again.
+    #[error("the log refuses a record: {0}")]
+    Refused(String),
     /// A write or flush failed, so nothing more is acknowledged until a restart.
     #[error("the log stopped after a failed write and must be restarted: {0}")]
     Poisoned(String),

@@ -28,7 +28,7 @@ impl Health {
     /// An append failed. One record being too large says nothing about the next.
     pub(super) fn failed(&self, error: &AppendError, now: Timestamp) {
         let lasting = match error {
-            AppendError::TooLarge { .. } => return,
+            AppendError::TooLarge { .. } | AppendError::Refused(_) => return,
             AppendError::Full(_) | AppendError::Unavailable { .. } => false,
             AppendError::Poisoned(_) | AppendError::Closed => true,
         };

@@ -38,6 +38,7 @@ impl Notes {
         let reason = match error {
             AppendError::Full(_) => "full",
             AppendError::TooLarge { .. } => "too_large",
+            AppendError::Refused(_) => "refused",
             AppendError::Poisoned(_) => "poisoned",
             AppendError::Unavailable { .. } => "unavailable",
             AppendError::Closed => "closed",

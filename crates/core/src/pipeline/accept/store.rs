@@ -145,6 +145,7 @@ fn refusal(error: AppendError) -> Refusal {
         AppendError::Unavailable { after, .. } => {
             unavailable("the log cannot be reached", after.unwrap_or(AFTER_FAILURE))
         }
+        AppendError::Refused(_) => unavailable("the log refuses the event", AFTER_REPAIR),
         AppendError::Closed => unavailable("the log is closed", AFTER_FAILURE),
     }
 }

@@ -16,7 +16,6 @@
 //! a deadline an event waits for an absent destination for as long as it takes.
 
 mod attempt;
-mod backoff;
 mod breaker;
 mod engine;
 mod lanes;
@@ -48,7 +47,7 @@ pub use unrouted::Unrouted;
 use self::{attempt::Line, engine::Engine, route::Routes};
 use crate::{
     metrics::Metrics,
-    pipeline::journal::Journal,
+    pipeline::{backoff, journal::Journal},
     plan::DestinationPlan,
     ports::{Egress, RunError},
 };

@@ -10,28 +10,28 @@ use hook_event::Entropy;
 
 /// What a destination asks for (`Retry-After`) is honoured up to here: a longer
 /// wish would hold the log's commit for as long.
-pub(super) const LONGEST_WISH: Duration = Duration::from_secs(3600);
+pub(in crate::pipeline) const LONGEST_WISH: Duration = Duration::from_secs(3600);
 
 /// Doubling waits between a base and a ceiling.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Backoff {
+pub(in crate::pipeline) struct Backoff {
     base: Duration,
     max: Duration,
     entropy: Entropy,
 }
 
 impl Backoff {
-    pub(super) fn new(base: Duration, max: Duration, entropy: Entropy) -> Self {
+    pub(in crate::pipeline) fn new(base: Duration, max: Duration, entropy: Entropy) -> Self {
         Self { base, max: max.max(base), entropy }
     }
 
     /// Before try `n + 1`, when `n` (from 1) have failed; `after` is the destination's wish.
-    pub(super) fn full(&self, n: u32, after: Option<Duration>) -> Duration {
+    pub(in crate::pipeline) fn full(&self, n: u32, after: Option<Duration>) -> Duration {
         wished(self.ceiling(n).mul_f64(self.entropy.fraction()), after)
     }
 
     /// As [`Self::full`], but never less than half the ceiling.
-    pub(super) fn half(&self, n: u32, after: Option<Duration>) -> Duration {
+    pub(in crate::pipeline) fn half(&self, n: u32, after: Option<Duration>) -> Duration {
         wished(self.ceiling(n).mul_f64(0.5 + self.entropy.fraction() / 2.0), after)
     }
 
