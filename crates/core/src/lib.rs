@@ -17,3 +17,4 @@ pub mod ports;
 pub mod secret;
 pub mod source;
 pub mod testing;
+pub mod to_the_end;

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension};
 use sha2::{Digest, Sha256};
 
-use crate::LedgerError;
+use crate::{LedgerError, known::Known};
 
 /// Kept claims that may wait for their row. Beyond it senders are told to come back:
 /// memory stays bounded, and no duplicate slips through while the follower is stuck.
@@ -30,6 +30,8 @@ pub(crate) struct Claimed {
     waiting: usize,
     most_waiting: usize,
     rows: Connection,
+    /// Which keys need not be looked for in the rows; none says of no key that it need not.
+    known: Option<Known>,
     ttl_ms: i64,
     caught_up: bool,
     generation: u64,
@@ -49,6 +51,7 @@ impl Claimed {
             waiting: 0,
             most_waiting: MOST_WAITING,
             rows,
+            known: None,
             ttl_ms,
             caught_up: false,
             generation: 0,
@@ -103,9 +106,12 @@ impl Claimed {
         matches!(self.held.get(key), Some(Held::Reserved { id }) if *id == by)
     }
 
-    /// Forgets what SQLite has now.
-    pub(crate) fn written(&mut self, claims: &[(Key, EventId)]) {
+    /// Forgets what SQLite has now. Whether it is time for a new filter.
+    pub(crate) fn written(&mut self, claims: &[(Key, EventId)]) -> bool {
         for (key, written) in claims {
+            if let Some(known) = &mut self.known {
+                known.insert(key);
+            }
             let (id, waits) = match self.held.get(key) {
                 Some(Held::Reserved { id }) => (id, 0),
                 Some(Held::Kept { id, .. }) => (id, 1),
@@ -119,6 +125,12 @@ impl Claimed {
         if self.held.capacity() > SHRUNK_FROM && self.held.len() < self.held.capacity() / 8 {
             self.held.shrink_to(self.held.len() * 2);
         }
+        self.known.as_ref().is_some_and(Known::is_full)
+    }
+
+    /// Has a filter that knows every row.
+    pub(crate) fn know(&mut self, known: Known) {
+        self.known = Some(known);
     }
 
     /// Counts the times that the rows were begun anew. Whoever reads the log into the
@@ -146,6 +158,9 @@ impl Claimed {
     }
 
     fn stored(&self, key: &Key, oldest: i64) -> rusqlite::Result<Option<EventId>> {
+        if self.known.as_ref().is_some_and(|known| !known.may_have(key)) {
+            return Ok(None);
+        }
         let mut statement = self.rows.prepare_cached("select event from claim where key = ?1 and at > ?2")?;
         let event = statement.query_row((key, oldest), |row| row.get::<_, [u8; 16]>(0)).optional()?;
         Ok(event.map(EventId::from_bytes))

@@ -16,10 +16,13 @@ use crate::{
     write::{Cursors, Job},
 };
 
-/// Records to a transaction at most; also bounds the payloads held at once.
-const BATCH: usize = 256;
+/// Records to a transaction at most. A page of the file that many of them touch is
+/// written once.
+const BATCH: usize = 2048;
+/// No more records are gathered once they have this many bytes.
+const BATCH_BYTES: usize = 4 << 20;
 /// How long records may gather, so that a busy log is indexed by few transactions.
-const GATHER: Duration = Duration::from_millis(25);
+const GATHER: Duration = Duration::from_millis(100);
 /// How often expired and retired rows are looked for.
 const PRUNE_EVERY: Duration = Duration::from_secs(10);
 /// How often catching up begins anew before it is called a failure: a disk that
@@ -213,13 +216,17 @@ async fn gather(
         return Ok(Vec::new());
     };
     let mut entries = first?;
-    while entries.len() < BATCH {
+    while entries.len() < BATCH && bytes(&entries) < BATCH_BYTES {
         let Ok(more) = tokio::time::timeout_at(until, subscription.next(BATCH - entries.len())).await else {
             break;
         };
         entries.extend(more?);
     }
     Ok(entries)
+}
+
+fn bytes(entries: &[Entry]) -> usize {
+    entries.iter().map(|entry| entry.value.len()).sum()
 }
 
 /// The last position of each lane among the entries.

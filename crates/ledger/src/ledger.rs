@@ -74,6 +74,7 @@ impl Ledger {
             dead_letters: options.dead_letters,
             ttl_ms: i64::try_from(options.dedup_ttl.as_millis()).unwrap_or(i64::MAX),
             clock: options.clock,
+            filling: None,
         };
         let (jobs, inbox) = mpsc::channel();
         let writer = thread::Builder::new()

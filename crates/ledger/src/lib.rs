@@ -4,7 +4,8 @@
 //!   again from it. The file may be deleted whenever nothing runs; a damaged one is
 //!   moved aside and built anew.
 //! - **Off the path of the answer**: one thread writes, many records to a
-//!   transaction. A sender waits for no write here, only for one keyed read.
+//!   transaction. A sender waits for no write here, and for a keyed read
+//!   only where a filter in memory cannot say that its delivery id is new.
 //! - Rows and the log positions that they came from are stored in one transaction,
 //!   so a crash repeats or skips nothing.
 //!
@@ -15,6 +16,7 @@ mod claims;
 mod error;
 mod follow;
 mod index;
+mod known;
 mod ledger;
 mod mark;
 mod query;

@@ -22,6 +22,7 @@ const PRAGMAS: &str = "
     pragma journal_mode = wal;
     pragma synchronous = normal;
     pragma wal_autocheckpoint = 4000;
+    pragma cache_size = -8192;
     pragma busy_timeout = 5000;
     pragma trusted_schema = off;
     pragma temp_store = memory;";

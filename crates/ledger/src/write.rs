@@ -7,7 +7,10 @@
 use std::{
     collections::{BTreeMap, HashMap},
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        mpsc::{self, TryRecvError},
+    },
 };
 
 use hook_event::Clock;
@@ -19,6 +22,7 @@ use crate::{
     LedgerError,
     claims::Claimed,
     index::{Indexer, signed},
+    known::Filling,
     store,
 };
 
@@ -59,20 +63,55 @@ pub(crate) struct Writer {
     pub(crate) dead_letters: Topic,
     pub(crate) ttl_ms: i64,
     pub(crate) clock: Clock,
+    /// A filter of claims that is being made.
+    pub(crate) filling: Option<Filling>,
 }
 
 impl Writer {
-    /// Works until nobody can send jobs any more.
+    /// Works until nobody can send jobs any more. In between it makes the filter of claims.
     pub(crate) fn run(mut self, jobs: &mpsc::Receiver<Job>) {
-        while let Ok(job) = jobs.recv() {
-            match job {
-                Job::Index(generation, entries, done) => {
-                    self.answer(done, |writer| writer.index(generation, &entries));
+        self.begin_filling();
+        loop {
+            let job = match self.filling.take() {
+                None => jobs.recv().map_err(|_| TryRecvError::Disconnected),
+                Some(filling) => {
+                    self.fill(filling);
+                    jobs.try_recv()
                 }
-                Job::Prune(topics, done) => self.answer(done, |writer| writer.prune(&topics)),
-                Job::Replace(generation) => self.replace_damaged(generation),
-                Job::Clear(done) => self.answer(done, Self::clear),
+            };
+            match job {
+                Ok(job) => self.work(job),
+                Err(TryRecvError::Empty) => {}
+                Err(TryRecvError::Disconnected) => return,
             }
+        }
+    }
+
+    fn work(&mut self, job: Job) {
+        match job {
+            Job::Index(generation, entries, done) => {
+                self.answer(done, |writer| writer.index(generation, &entries));
+            }
+            Job::Prune(topics, done) => self.answer(done, |writer| writer.prune(&topics)),
+            Job::Replace(generation) => self.replace_damaged(generation),
+            Job::Clear(done) => self.answer(done, Self::clear),
+        }
+    }
+
+    fn begin_filling(&mut self) {
+        match Filling::begin(&self.connection) {
+            Ok(filling) => self.filling = Some(filling),
+            Err(error) => not_filled(&error),
+        }
+    }
+
+    /// One step. Without a filter every claim is looked for in the rows, so a failure
+    /// costs time only; whoever needs the rows will meet their damage.
+    fn fill(&mut self, filling: Filling) {
+        match filling.step(&self.connection) {
+            Ok(Ok(known)) => lock(&self.shared.claimed).know(known),
+            Ok(Err(more)) => self.filling = Some(more),
+            Err(error) => not_filled(&error),
         }
     }
 
@@ -118,7 +157,12 @@ impl Writer {
         }
         tx.commit()?;
         *lock(&self.shared.cursors) = cursors;
-        lock(&self.shared.claimed).written(&written);
+        if let Some(filling) = &mut self.filling {
+            written.iter().for_each(|(key, _)| filling.insert(key));
+        }
+        if lock(&self.shared.claimed).written(&written) && self.filling.is_none() {
+            self.begin_filling();
+        }
         Ok(())
     }
 
@@ -146,6 +190,8 @@ impl Writer {
         lock(&self.shared.claimed).begin_anew();
         store::clear(&mut self.connection)?;
         cursors.clear();
+        drop(cursors);
+        self.begin_filling();
         Ok(())
     }
 
@@ -170,8 +216,13 @@ impl Writer {
         lock(&self.shared.cursors).clear();
         lock(&self.shared.claimed).look_into(rows);
         *lock(&self.shared.queries) = queries;
+        self.begin_filling();
         Ok(())
     }
+}
+
+fn not_filled(error: &rusqlite::Error) {
+    tracing::warn!(%error, "the filter of delivery ids could not be made; every new one is looked up");
 }
 
 /// A few rows of one lane whose records are gone: those before `first`.

@@ -3,11 +3,14 @@
 //! INVARIANT: what was handed to the pipeline runs to its end, even when the sender
 //! hangs up meanwhile, so that no claim is left half made.
 
-use std::{net::IpAddr, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{net::IpAddr, panic::AssertUnwindSafe, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use hook_core::ports::{Accept, Answer, RawEvent, Refusal};
+use hook_core::{
+    ports::{Accept, Answer, RawEvent, Refusal},
+    to_the_end::to_the_end,
+};
 use hook_event::{Clock, Entropy, trace};
 use http::{HeaderMap, HeaderValue, Method, Request, header, request::Parts};
 use hyper::body::Incoming;
@@ -137,14 +140,7 @@ impl Pipeline {
             drop(permits);
             answered
         };
-        match self.tasks.spawn(accepting).await {
-            Ok(answered) => answered,
-            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            Err(_) => Err(Refusal::Unavailable {
-                reason: "the process is stopping".to_owned(),
-                after: Duration::from_secs(5),
-            }),
-        }
+        to_the_end(self.tasks.track_future(accepting)).await
     }
 }
 

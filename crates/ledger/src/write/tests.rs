@@ -16,7 +16,8 @@ fn writer(path: PathBuf) -> Writer {
         begun_anew: Notify::new(),
     };
     let dead_letters = Topic::new("webhooks.dlq").unwrap();
-    Writer { path, connection, shared: Arc::new(shared), dead_letters, ttl_ms: 60_000, clock: Clock::SYSTEM }
+    let (shared, ttl_ms, clock) = (Arc::new(shared), 60_000, Clock::SYSTEM);
+    Writer { path, connection, shared, dead_letters, ttl_ms, clock, filling: None }
 }
 
 /// Waits until others can see that the rows begin anew.

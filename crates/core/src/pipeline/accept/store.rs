@@ -1,7 +1,7 @@
 //! Appending: the moment at which an event is safe, and what is said until then.
 //!
-//! An append runs in a task of its own, together with the claims of its events. So
-//! neither a sender that hangs up nor the append timeout can separate the two: when a
+//! An append is seen through together with the claims of its events. So neither a
+//! sender that hangs up nor the append timeout can separate the two: when a
 //! slow append succeeds after its sender was told 503, the claim is kept and the
 //! retry is a duplicate; when it fails, the claim is released and the retry is
 //! welcome. Until it is decided a retry is told 503. After a crash the log alone
@@ -15,7 +15,7 @@ use hook_log::{AppendError, Log, Record, Topic};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{claim::Claim, cooldown::Subject, health::Health, note::Notes};
-use crate::ports::Refusal;
+use crate::{ports::Refusal, to_the_end::to_the_end};
 
 /// Bytes of events that may be on their way into the log at once. Whoever comes then
 /// waits, and is told 503 when the append timeout ends.
@@ -62,8 +62,7 @@ impl Store {
         }
         let stored = async {
             let room = self.room_for(&events).await?;
-            let task = tokio::spawn(self.clone().append(events, room));
-            task.await.unwrap_or_else(|_| Err(unavailable("the process is stopping", AFTER_TWIN)))
+            to_the_end(self.clone().append(events, room)).await
         };
         match tokio::time::timeout(self.timeout, stored).await {
             Ok(stored) => stored.map(|()| count),
