@@ -101,7 +101,8 @@ mod tests {
     #[test]
     fn no_bytes_are_given_out_twice() {
         let here = (0..1000).map(|_| Entropy::SYSTEM.bytes::<10>());
-        let there = std::thread::spawn(|| (0..1000).map(|_| Entropy::SYSTEM.bytes::<10>()).collect::<Vec<_>>());
+        let there =
+            std::thread::spawn(|| (0..1000).map(|_| Entropy::SYSTEM.bytes::<10>()).collect::<Vec<_>>());
         let all: BTreeSet<_> = here.chain(there.join().unwrap()).collect();
         assert_eq!(all.len(), 2000);
     }
