@@ -4,7 +4,8 @@
 //! schema, the docs and the tests all iterate these tables. Adding one touches its
 //! own file and one line here. What several drivers share and no driver owns:
 //! `body` (what an event becomes on the wire), `client` (one guarded HTTP attempt),
-//! `guard` (which networks may be called) and `row` (how a row reads its keys).
+//! `guard` (which networks may be called), `listener` (where an ingress listens) and
+//! `row` (how a row reads its keys).
 
 mod body;
 mod client;
@@ -12,6 +13,7 @@ mod guard;
 mod http_output;
 mod http_webhook_ingress;
 mod jsonl_output;
+mod listener;
 mod openclaw_http_output;
 mod row;
 mod stdout_output;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hook_core::{driver::BuildContext, secret::Environment};
+use hook_core::{driver::BuildContext, inherited::Inherited, secret::Environment};
 use hook_event::{Clock, Entropy, Event, EventId, Meta};
 use jiff::Timestamp;
 
@@ -34,5 +34,6 @@ pub(crate) fn context(variables: &[(&str, &str)]) -> BuildContext {
         environment: Environment::new(variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))),
         clock: Clock::of(|| Timestamp::from_second(NOW).unwrap()),
         entropy: Entropy::SYSTEM,
+        inherited: Inherited::default(),
     }
 }

@@ -14,6 +14,7 @@ use serde::Serialize;
 use toml::{Spanned, de::DeValue};
 
 use crate::{
+    inherited::Inherited,
     ports::{Egress, Ingress},
     secret::{Environment, SecretRef},
 };
@@ -130,6 +131,8 @@ pub struct BuildContext {
     pub clock: Clock,
     /// Randomness.
     pub entropy: Entropy,
+    /// Sockets that were opened for the process before it began.
+    pub inherited: Inherited,
 }
 
 /// Why an adapter could not be built.

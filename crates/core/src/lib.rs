@@ -8,6 +8,7 @@ pub mod contract;
 pub mod driver;
 pub mod expr;
 pub mod glob;
+pub mod inherited;
 pub mod journal;
 pub mod metrics;
 pub mod pipeline;

@@ -10,6 +10,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use anyhow::Context;
 use hook_core::{
     driver::BuildContext,
+    inherited::Inherited,
     metrics::Metrics,
     pipeline::{
         accept::Acceptor,
@@ -30,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     admin,
     backend::{self, Backend},
+    inherited, manager,
     roles::Roles,
     store,
 };
@@ -85,11 +87,18 @@ impl Running {
         mut plan: Plan,
         environment: Environment,
         roles: Roles,
+        inherited: Inherited,
     ) -> anyhow::Result<Self> {
         backend::place(&mut plan, &environment, roles)?;
         let opened = Opened::open(&plan, &environment, roles).await?;
         let metrics = Arc::new(Metrics::new());
-        let builder = Builder { plan: &plan, environment: &environment, opened: &opened, metrics: &metrics };
+        let builder = Builder {
+            plan: &plan,
+            environment: &environment,
+            opened: &opened,
+            metrics: &metrics,
+            inherited: &inherited,
+        };
         let delivering = if roles.smash { Some(builder.delivering().await?) } else { None };
         let accepting = if roles.serve { Some(builder.accepting().await?) } else { None };
         let endpoints = accepting.as_ref().map(Accepting::endpoints).unwrap_or_default();
@@ -103,7 +112,9 @@ impl Running {
             stop: CancellationToken::new(),
         };
         let mut background = Part { stop: process.stop.clone(), tasks: JoinSet::new() };
-        let servers = admin::servers(admin::Operations::of_process(plan, &opened, process)).await?;
+        let servers =
+            admin::servers(admin::Operations::of_process(plan, &opened, process), &inherited).await?;
+        inherited::require_taken(&inherited)?;
 
         // Nothing below can fail, so nothing is delivered by a process that does not come up.
         let (ledger, log) = (opened.ledger.clone(), opened.log.clone());
@@ -131,6 +142,7 @@ impl Running {
             failed = self.history.failed() => failed,
             failed = self.background.failed() => failed,
         };
+        manager::stopping();
         self.ingress.stop().await;
         self.delivery.stop().await;
         self.history.stop().await;
@@ -180,6 +192,7 @@ struct Builder<'a> {
     environment: &'a Environment,
     opened: &'a Opened,
     metrics: &'a Arc<Metrics>,
+    inherited: &'a Inherited,
 }
 
 /// The right half, built.
@@ -255,6 +268,7 @@ impl Builder<'_> {
             environment: self.environment.clone(),
             clock: Clock::SYSTEM,
             entropy: Entropy::SYSTEM,
+            inherited: self.inherited.clone(),
         }
     }
 }

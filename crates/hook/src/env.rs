@@ -24,6 +24,12 @@ pub(crate) fn log_filter() -> Option<String> {
     process().find(|(name, _)| name == "RUST_LOG").map(|(_, value)| value)
 }
 
+/// What the sockets of `LISTEN_FDS` are called, in their order.
+pub(crate) fn socket_names() -> Vec<String> {
+    let names = process().find(|(name, _)| name == "LISTEN_FDNAMES").map(|(_, value)| value);
+    names.iter().flat_map(|names| names.split(':')).map(str::to_owned).collect()
+}
+
 fn process() -> impl Iterator<Item = (String, String)> {
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
     std::env::vars_os()

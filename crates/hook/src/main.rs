@@ -15,6 +15,8 @@ mod contract;
 mod docs;
 mod env;
 mod fault;
+mod inherited;
+mod manager;
 mod output;
 mod roles;
 mod signal;

@@ -9,7 +9,6 @@ use hook_core::{
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tokio::net::TcpListener;
 
 use super::{
     body::Bodies,
@@ -20,6 +19,7 @@ use super::{
 };
 use crate::{
     guard::Networks,
+    listener,
     row::{as_settings, at_least_one, problem},
 };
 
@@ -29,7 +29,8 @@ const DRAIN: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Config {
-    /// Address and port to listen on: `127.0.0.1:8080`. Port 0 takes a free one.
+    /// Address and port to listen on: `127.0.0.1:8080`. Port 0 takes a free one. A
+    /// socket that a service manager hands over for it, or by the adapter's id, is used.
     #[schemars(with = "String")]
     bind: SocketAddr,
     /// The path that webhooks are sent to; `{source}` stands for the source's name.
@@ -114,7 +115,7 @@ impl IngressConfig for Config {
         };
         let cannot_listen =
             |error: std::io::Error| BuildError::Resource(format!("cannot listen on {}: {error}", self.bind));
-        let socket = TcpListener::bind(self.bind).await.map_err(cannot_listen)?;
+        let socket = listener::listen(context, self.bind).await.map_err(cannot_listen)?;
         let address = socket.local_addr().map_err(cannot_listen)?;
         let max_payload = usize::try_from(self.max_payload_bytes).unwrap_or(usize::MAX);
         let handler = Handler {

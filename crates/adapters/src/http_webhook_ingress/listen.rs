@@ -1,8 +1,8 @@
 //! The accept loop: our own, because a server must say no to slow headers, to too
 //! many connections, and to spinning when no file descriptor is left.
 //!
-//! Stopping: the listener closes, connections finish the request that they are in,
-//! and what is not done by the deadline is cut off.
+//! Stopping: the listener closes, connections finish the request that they are in (a
+//! fresh one its first), and what is not done by the deadline is cut off.
 
 use std::{
     io,
@@ -25,7 +25,7 @@ use hyper_util::{
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
 use tokio_rustls::TlsAcceptor;
@@ -187,7 +187,13 @@ where
         // How a connection ends is between its two sides.
         _ = serving.as_mut() => return,
         () = activity.idle(shared.limits.header_timeout) => GOODBYE,
-        () = shared.stop.cancelled() => shared.limits.drain,
+        () = shared.stop.cancelled() => {
+            // It was taken from whoever comes next: what it is about to say is heard.
+            tokio::select! {
+                _ = serving.as_mut() => return,
+                _ = timeout(GOODBYE, activity.begun()) => shared.limits.drain,
+            }
+        }
     };
     serving.as_mut().graceful_shutdown();
     let _ = timeout(goodbye, serving).await;
@@ -200,6 +206,7 @@ struct Activity {
     under_way: AtomicUsize,
     /// Requests begun and requests ended.
     turns: AtomicUsize,
+    first: Notify,
 }
 
 struct Begun(Arc<Activity>);
@@ -207,8 +214,15 @@ struct Begun(Arc<Activity>);
 impl Activity {
     fn begin(self: &Arc<Self>) -> Begun {
         self.under_way.fetch_add(1, Ordering::Relaxed);
-        self.turns.fetch_add(1, Ordering::Relaxed);
+        if self.turns.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.first.notify_one();
+        }
         Begun(self.clone())
+    }
+
+    /// Returns when a request was begun, however long ago. For one waiter, once.
+    async fn begun(&self) {
+        self.first.notified().await;
     }
 
     /// Returns when nothing was under way for long enough: `first` until the first

@@ -119,6 +119,16 @@ async fn held(
     (ingress(keys, script).await, begins, go)
 }
 
+async fn no_more_listening(running: &Running) {
+    for _ in 0..100 {
+        if TcpStream::connect(running.address).await.is_err() {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+    panic!("the listener is not closed");
+}
+
 #[tokio::test]
 async fn stopping_finishes_what_was_begun_and_takes_nothing_new() {
     let (running, mut begins, go) = held("").await;
@@ -130,18 +140,26 @@ async fn stopping_finishes_what_was_begun_and_takes_nothing_new() {
 
     running.stop.cancel();
     assert_eq!(read_to_end(&mut idle).await, "", "an idle connection is closed");
-    let mut refused = false;
-    for _ in 0..100 {
-        refused = TcpStream::connect(running.address).await.is_err();
-        if refused {
-            break;
-        }
-        tokio::task::yield_now().await;
-    }
-    assert!(refused, "the listener is closed");
+    no_more_listening(&running).await;
     assert!(!running.ended.is_finished());
 
     go.send(true).unwrap();
     assert_eq!(status(&read_to_end(&mut busy).await), "202");
+    timeout(PATIENCE, running.ended).await.unwrap().unwrap().unwrap();
+}
+
+/// Whoever hands a socket over would not be asked again for a connection taken from it.
+#[tokio::test]
+async fn stopping_hears_a_connection_out_that_it_has_just_taken() {
+    let running = ingress("", Script::accepting()).await;
+    let mut quiet = running.connect().await;
+    let mut late = running.connect().await;
+    // It takes connections in order, so by then it has taken both.
+    assert!(answers_health(&mut running.connect().await, PATIENCE).await);
+    running.stop.cancel();
+    no_more_listening(&running).await;
+    late.write_all(format!("{POST}content-length: 2\r\n\r\n{{}}").as_bytes()).await.unwrap();
+    assert_eq!(status(&read_to_end(&mut late).await), "202");
+    assert_eq!(read_to_end(&mut quiet).await, "", "one that says nothing is closed");
     timeout(PATIENCE, running.ended).await.unwrap().unwrap().unwrap();
 }

@@ -14,6 +14,7 @@ use futures_util::future::BoxFuture;
 use hook_adapters::{EGRESS, INGRESS};
 use hook_core::{
     driver::{BuildContext, BuildError, EgressConfig, IngressConfig},
+    inherited::Inherited,
     ports::{Accept, Answer, Egress, RawEvent, Readiness, Refusal, RunError},
     secret::Environment,
 };
@@ -54,6 +55,7 @@ fn context(variables: &[(&str, &str)]) -> BuildContext {
         environment: Environment::new(variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))),
         clock: Clock::of(|| Timestamp::from_second(NOW).unwrap()),
         entropy: Entropy::SYSTEM,
+        inherited: Inherited::default(),
     }
 }
 

@@ -1,9 +1,10 @@
 //! The admin API's listeners.
 
-use std::{os::unix::fs::PermissionsExt, path::PathBuf, sync::Arc, time::Duration};
+use std::{net::SocketAddr, os::unix::fs::PermissionsExt, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use axum::Router;
+use hook_core::inherited::Inherited;
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
@@ -24,16 +25,27 @@ pub(crate) enum Server {
 }
 
 /// Binds what the plan asks for.
-pub(crate) async fn servers(operations: Arc<Operations>) -> anyhow::Result<Vec<Server>> {
+pub(crate) async fn servers(
+    operations: Arc<Operations>,
+    inherited: &Inherited,
+) -> anyhow::Result<Vec<Server>> {
     let path = socket_path(&operations.plan().log.path);
     let mut servers = vec![Server::Socket(bind_socket(&path).await?, path, router(operations.clone()))];
     if let Some(bind) = operations.plan().admin.bind {
-        let listener = TcpListener::bind(bind).await;
+        let listener = listen(inherited, bind).await;
         let listener = listener
             .map_err(|error| fault::unreachable(format!("cannot listen on [admin] bind {bind}: {error}")))?;
         servers.push(Server::Tcp(listener, public_router(operations)));
     }
     Ok(servers)
+}
+
+/// The socket that the process inherited for it, else one of its own.
+async fn listen(inherited: &Inherited, bind: SocketAddr) -> std::io::Result<TcpListener> {
+    let Some(socket) = inherited.take("admin", bind) else { return TcpListener::bind(bind).await };
+    let listener = std::net::TcpListener::from(socket);
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
 }
 
 impl Server {

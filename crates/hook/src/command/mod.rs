@@ -17,7 +17,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::CommandFactory;
-use hook_core::plan::Plan;
+use hook_core::{inherited::Inherited, plan::Plan};
 
 use crate::{
     admin,
@@ -25,23 +25,24 @@ use crate::{
     backend,
     cli::{Cli, Command, Global},
     client::Client,
-    contract, env,
+    contract, env, inherited,
     output::Output,
     roles::Roles,
 };
 
 /// Runs the command to its end.
 pub(crate) fn run(cli: Cli, output: Output) -> anyhow::Result<()> {
+    let inherited = inherited::take()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;
-    runtime.block_on(dispatch(cli, output))
+    runtime.block_on(dispatch(cli, output, inherited))
 }
 
-async fn dispatch(cli: Cli, output: Output) -> anyhow::Result<()> {
+async fn dispatch(cli: Cli, output: Output, inherited: Inherited) -> anyhow::Result<()> {
     let global = cli.global;
     match cli.command {
-        Command::Run => run::run(&global, output, Roles::ALL).await,
-        Command::Serve => run::run(&global, output, Roles::SERVE).await,
-        Command::Smash => run::run(&global, output, Roles::SMASH).await,
+        Command::Run => run::run(&global, output, Roles::ALL, inherited).await,
+        Command::Serve => run::run(&global, output, Roles::SERVE, inherited).await,
+        Command::Smash => run::run(&global, output, Roles::SMASH, inherited).await,
         Command::Status => status::run(&global, output).await,
         Command::Check => check::run(&global, output),
         Command::Config(command) => config::run(&command, &global, output),

@@ -2,14 +2,26 @@
 
 use std::time::Instant;
 
+use hook_core::inherited::Inherited;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    app::Running, cli::Global, command::plan_and_environment, contract, env, output::Output, roles::Roles,
+    app::{Endpoint, Running},
+    cli::Global,
+    command::plan_and_environment,
+    contract, env, manager,
+    output::Output,
+    roles::Roles,
     signal, telemetry,
 };
 
-pub(crate) async fn run(global: &Global, output: Output, roles: Roles) -> anyhow::Result<()> {
+pub(crate) async fn run(
+    global: &Global,
+    output: Output,
+    roles: Roles,
+    inherited: Inherited,
+) -> anyhow::Result<()> {
     let started = Instant::now();
     let (plan, environment) = plan_and_environment(global, output)?;
     contract::require_secrets(&plan, &environment, roles)?;
@@ -17,13 +29,24 @@ pub(crate) async fn run(global: &Global, output: Output, roles: Roles) -> anyhow
     let stop = CancellationToken::new();
     signal::stop_on_signal(stop.clone())?;
 
-    let running = Running::start(plan, environment, roles).await?;
+    let running = Running::start(plan, environment, roles, inherited).await?;
     for endpoint in running.endpoints() {
         tracing::info!(ingress_adapter = %endpoint.adapter, at = %endpoint.at, "listening");
     }
     let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     tracing::info!(role = roles.name(), start_ms = millis, "ready");
-    // Without a service manager there is nobody to tell.
-    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-    running.until(stop).await
+    manager::ready(&status(roles, running.endpoints()));
+    let watchdog = manager::keep_watchdog();
+    let ended = running.until(stop).await;
+    watchdog.iter().for_each(JoinHandle::abort);
+    ended
+}
+
+/// For `systemctl status`.
+fn status(roles: Roles, endpoints: &[Endpoint]) -> String {
+    let listening: Vec<&str> = endpoints.iter().map(|endpoint| endpoint.at.as_str()).collect();
+    match listening.is_empty() {
+        true => format!("hook {} runs", roles.name()),
+        false => format!("hook {} listens on {}", roles.name(), listening.join(", ")),
+    }
 }

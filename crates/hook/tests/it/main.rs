@@ -13,5 +13,6 @@ mod crash;
 mod dead_letters;
 mod delivery;
 mod lifecycle;
+mod manager;
 mod octokit;
 mod support;

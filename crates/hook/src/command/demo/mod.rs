@@ -6,7 +6,7 @@ mod script;
 
 use std::{path::Path, time::Duration};
 
-use hook_core::{contract, plan::Plan, secret::Environment};
+use hook_core::{contract, inherited::Inherited, plan::Plan, secret::Environment};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
@@ -58,7 +58,7 @@ pub(crate) async fn run(output: Output) -> anyhow::Result<()> {
         "the contract: an HTTP ingress, and two destinations; `archive` is down for {DOWN_FOR:?}"
     ));
 
-    let running = Running::start(plan.clone(), environment.clone(), Roles::ALL).await?;
+    let running = Running::start(plan.clone(), environment.clone(), Roles::ALL, Inherited::default()).await?;
     let at = running.endpoints().first().map(|endpoint| endpoint.at.clone()).unwrap_or_default();
     let stop = CancellationToken::new();
     let process = tokio::spawn(running.until(stop.clone()));

@@ -2,7 +2,8 @@
 
 use std::{
     fs::File,
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener},
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
     time::{Duration, Instant},
@@ -23,6 +24,8 @@ pub(crate) struct Hook {
     contract: Box<dyn Fn(SocketAddr) -> String + Send + Sync>,
     environment: Vec<(String, String)>,
     child: Option<Child>,
+    /// A socket that it is given, and what it is called.
+    inherited: Option<(TcpListener, String)>,
     /// Where it listens, while it runs.
     pub(crate) address: SocketAddr,
 }
@@ -45,6 +48,7 @@ impl Hook {
             contract: Box::new(contract),
             environment: vec![secret],
             child: None,
+            inherited: None,
             address,
         }
     }
@@ -68,6 +72,11 @@ impl Hook {
 
     pub(crate) fn unset_variable(&mut self, name: &str) {
         self.environment.retain(|(have, _)| have != name);
+    }
+
+    /// From the next start on it inherits this socket, as `systemd.socket` would hand it over.
+    pub(crate) fn inherit(&mut self, socket: TcpListener, name: &str) {
+        self.inherited = Some((socket, name.to_owned()));
     }
 
     pub(crate) fn data(&self) -> PathBuf {
@@ -100,11 +109,18 @@ impl Hook {
     /// Starts it without waiting; a new address each time.
     pub(crate) fn spawn(&mut self, role: &str) {
         assert!(self.child.is_none(), "it runs already");
-        self.address = free_address();
+        self.address = match &self.inherited {
+            Some((socket, _)) => socket.local_addr().unwrap(),
+            None => free_address(),
+        };
         self.write_contract();
         let stderr = File::options().create(true).append(true).open(self.log_file()).unwrap();
         let mut command = self.command(&[role]);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
+        command.stdin(Stdio::null());
+        if let Some((socket, name)) = &self.inherited {
+            command = with_socket(&command, socket, name);
+        }
+        command.stdout(Stdio::null()).stderr(stderr);
         self.child = Some(command.spawn().unwrap());
     }
 
@@ -244,6 +260,19 @@ impl From<Output> for Done {
             stderr: String::from_utf8(output.stderr).unwrap(),
         }
     }
+}
+
+/// The same command with the socket as descriptor 3. A shell moves it there and is
+/// then replaced, so that the process is the one that `LISTEN_PID` names.
+fn with_socket(command: &Command, socket: &TcpListener, name: &str) -> Command {
+    let mut shell = Command::new("/bin/sh");
+    shell.arg("-c").arg("export LISTEN_PID=$$; exec \"$@\" 3<&0 0</dev/null").arg("sh");
+    shell.arg(command.get_program()).args(command.get_args());
+    shell.env_clear().current_dir(command.get_current_dir().unwrap());
+    shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    shell.env("LISTEN_FDS", "1").env("LISTEN_FDNAMES", name);
+    shell.stdin(OwnedFd::from(socket.try_clone().unwrap()));
+    shell
 }
 
 fn bare() -> Command {

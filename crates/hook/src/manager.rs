@@ -1,0 +1,37 @@
+//! What the service manager is told: ready, stopping, still alive (`sd_notify`).
+//!
+//! Without one nobody is told, and nothing else changes.
+
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+use tokio::task::JoinHandle;
+
+/// The process takes events, or delivers them; `status` is for `systemctl status`.
+pub(crate) fn ready(status: &str) {
+    tell(&[NotifyState::Ready, NotifyState::Status(status)]);
+}
+
+/// The process finishes what was begun.
+pub(crate) fn stopping() {
+    tell(&[NotifyState::Stopping, NotifyState::Status("finishing what was begun")]);
+}
+
+/// Says twice in each interval of `WatchdogSec=` that tasks still get their turn,
+/// until the process ends; nothing where there is no watchdog.
+pub(crate) fn keep_watchdog() -> Option<JoinHandle<()>> {
+    let interval = sd_notify::watchdog_enabled()?;
+    Some(tokio::spawn(async move {
+        let mut tick = tokio::time::interval((interval / 2).max(Duration::from_millis(1)));
+        loop {
+            tick.tick().await;
+            tell(&[NotifyState::Watchdog]);
+        }
+    }))
+}
+
+fn tell(state: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        tracing::warn!(%error, "the service manager cannot be told");
+    }
+}
