@@ -105,14 +105,29 @@ fn embedded(plan: &Plan, roles: Roles) -> anyhow::Result<EmbeddedLog> {
     let marks = Topic::new(hook_ledger::MARKS).context("a constant topic name")?;
     options.retention_by_topic = HashMap::from([(plan.log.dead_letters.clone(), kept), (marks, kept)]);
     options.label = label(roles);
-    EmbeddedLog::open(options, Arc::new(RealDisk)).map_err(refused)
+    EmbeddedLog::open(options, Arc::new(RealDisk)).map_err(|error| refused(error, advice(roles)))
 }
 
 /// A directory that cannot be had is a matter of how the command was called.
-fn refused(error: OpenError) -> anyhow::Error {
+fn refused(error: OpenError, advice: &str) -> anyhow::Error {
     match error {
-        OpenError::Locked { .. } | OpenError::Option { .. } => fault::usage(error.to_string()),
+        OpenError::Locked { dir, owner } => {
+            fault::usage(format!("{dir} is in use by {owner}\n  hint: {advice}"))
+        }
+        OpenError::Option { .. } => fault::usage(error.to_string()),
         other => other.into(),
+    }
+}
+
+/// What to do when another process has the embedded log.
+fn advice(roles: Roles) -> &'static str {
+    match roles {
+        Roles::SERVE | Roles::SMASH => {
+            "the embedded log belongs to one process: stop that one and start `hook run`, which is both halves; \
+             for processes side by side, keep the log in Kafka (`backend = \"kafka\"` under `[log]`)"
+        }
+        Roles::ALL => "stop that process, or give this one a directory of its own (`--data DIR`)",
+        _ => "that process does not answer: wait until it has started, or stop it",
     }
 }
 

@@ -1,22 +1,74 @@
-//! The environment: the one place that reads it, and the files of `--env-file`.
+//! The environment: the one place that reads it, with the files of `--env-file` and the
+//! credentials of a service manager.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use hook_core::secret::Environment;
 
 use crate::fault;
 
-/// The process's variables over those of the files; a later file wins over an earlier.
+/// Where a variable was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// In a file of `--env-file`.
+    File(PathBuf),
+    /// In a file of the service manager's credentials (`LoadCredential=`).
+    Credential(PathBuf),
+    /// In the process's own environment.
+    Process,
+}
+
+/// Names the folder with the service manager's credentials.
+const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
+
+/// The process's variables, over its credentials, over those of the files; a later file
+/// wins over an earlier.
 pub(crate) fn load(files: &[PathBuf]) -> anyhow::Result<Environment> {
+    let found = found(files)?;
+    Ok(Environment::new(found.into_iter().map(|(name, value, _)| (name, value))))
+}
+
+/// The same with where each was found; the last of a name counts.
+pub(crate) fn found(files: &[PathBuf]) -> anyhow::Result<Vec<(String, String, Origin)>> {
     let mut variables = Vec::new();
     for file in files {
         let text = std::fs::read_to_string(file)
             .map_err(|error| fault::usage(format!("cannot read the env file {}: {error}", file.display())))?;
-        variables.extend(parse(&text).with_context(|| format!("in the env file {}", file.display()))?);
+        let parsed = parse(&text).with_context(|| format!("in the env file {}", file.display()))?;
+        variables.extend(parsed.into_iter().map(|(name, value)| (name, value, Origin::File(file.clone()))));
     }
-    variables.extend(process());
-    Ok(Environment::new(variables))
+    if let Some((_, folder)) = process().find(|(name, _)| name == CREDENTIALS) {
+        variables.extend(credentials(Path::new(&folder))?);
+    }
+    variables.extend(process().map(|(name, value)| (name, value, Origin::Process)));
+    Ok(variables)
+}
+
+/// Each credential whose name could be a variable's is one; one trailing line end is
+/// not part of it.
+fn credentials(folder: &Path) -> anyhow::Result<Vec<(String, String, Origin)>> {
+    let failed = |path: &Path, error: std::io::Error| {
+        fault::usage(format!("cannot read the credentials in {}: {error}", path.display()))
+    };
+    let mut variables = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(|error| failed(folder, error))? {
+        let path = entry.map_err(|error| failed(folder, error))?.path();
+        let Some(name) = path.file_name().and_then(|name| name.to_str()).filter(|name| is_variable(name))
+        else {
+            continue;
+        };
+        let text = std::fs::read_to_string(&path).map_err(|error| failed(&path, error))?;
+        let value =
+            text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
+        variables.push((name.to_owned(), value.to_owned(), Origin::Credential(path.clone())));
+    }
+    Ok(variables)
+}
+
+fn is_variable(name: &str) -> bool {
+    let letter = |byte: u8| byte == b'_' || byte.is_ascii_uppercase();
+    name.bytes().next().is_some_and(letter) && name.bytes().all(|byte| letter(byte) || byte.is_ascii_digit())
 }
 
 /// The variable that says what is logged.
@@ -61,6 +113,28 @@ fn unquote(value: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn credentials_are_variables_by_the_names_of_their_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = [
+            ("GITHUB_SECRET", "s3cret\n"),
+            ("TOKEN_2", "two\nlines\r\n"),
+            ("server-key.pem", "x"),
+            ("2ND", "x"),
+        ];
+        for (name, text) in files {
+            std::fs::write(folder.path().join(name), text).unwrap();
+        }
+        let mut found = credentials(folder.path()).unwrap();
+        found.sort_by(|one, other| one.0.cmp(&other.0));
+        let shown: Vec<_> = found.iter().map(|(name, value, _)| (name.as_str(), value.as_str())).collect();
+        assert_eq!(shown, [("GITHUB_SECRET", "s3cret"), ("TOKEN_2", "two\nlines")]);
+        assert_eq!(found[0].2, Origin::Credential(folder.path().join("GITHUB_SECRET")));
+        std::fs::write(folder.path().join("BINARY"), [0xff]).unwrap();
+        assert!(credentials(folder.path()).unwrap_err().to_string().contains("BINARY"));
+        assert!(credentials(&folder.path().join("nowhere")).is_err());
+    }
 
     #[test]
     fn lines_of_an_env_file() {

@@ -13,6 +13,10 @@ use hook_log::{
 use super::{label, now, refused};
 use crate::{fault, roles::Roles};
 
+/// What to do when another process has the directory.
+const ADVICE: &str =
+    "the same role runs already; a second process of it needs a directory of its own (`--data DIR`)";
+
 /// A log in a cluster.
 #[derive(Clone)]
 pub(crate) struct Log {
@@ -26,7 +30,8 @@ impl Log {
         let directory = &plan.log.path;
         std::fs::create_dir_all(directory)
             .with_context(|| format!("cannot make the directory {}", directory.display()))?;
-        let lock = embedded::lock_directory(&RealDisk, directory, &label(roles), &now()).map_err(refused)?;
+        let lock = embedded::lock_directory(&RealDisk, directory, &label(roles), &now());
+        let lock = lock.map_err(|error| refused(error, ADVICE))?;
         let log = KafkaLog::open(settings(plan, environment)?).await.map_err(|error| match error {
             OpenError::Unreachable { .. } => fault::unreachable(error.to_string()),
             OpenError::Client(_) => fault::usage(error.to_string()),

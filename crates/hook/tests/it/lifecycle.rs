@@ -2,7 +2,7 @@
 
 use std::{os::unix::fs::PermissionsExt, process::Stdio, time::Duration};
 
-use crate::support::{Hook, Receiver, Sender, contract, pause};
+use crate::support::{Hook, Receiver, Sender, contract, eventually, pause};
 
 const BODY: &[u8] = br#"{"action":"opened","repository":{"full_name":"acme/api"}}"#;
 
@@ -104,6 +104,25 @@ async fn a_second_process_on_the_same_data_is_told_who_has_it() {
         assert!(done.stderr.contains(part), "`{part}` is not in: {}", done.stderr);
     }
     Sender::new().accepted(hook.address, "push", "1", BODY).await;
+}
+
+#[tokio::test]
+async fn a_second_role_on_the_same_data_is_told_what_to_do() {
+    for (first, second) in [("serve", "smash"), ("smash", "serve"), ("serve", "serve"), ("run", "smash")] {
+        let mut hook = Hook::new(|bind| contract(bind, &[]));
+        hook.spawn(first);
+        eventually("the directory to be taken", async || {
+            hook.data().join("hook.sock").exists().then_some(())
+        })
+        .await;
+        let done = hook.run(&[second]);
+        assert_eq!(done.code, Some(2), "{first}, {second}: {done:?}");
+        let owner = format!("`hook {first}` (process {})", hook.pid());
+        for part in [owner.as_str(), "`hook run`, which is both halves", "`backend = \"kafka\"`"] {
+            assert!(done.stderr.contains(part), "{first}, {second}: `{part}` is not in {}", done.stderr);
+        }
+        assert_eq!(hook.json(&["status"])["role"], first, "the first goes on");
+    }
 }
 
 #[tokio::test]

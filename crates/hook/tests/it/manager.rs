@@ -2,7 +2,7 @@
 
 use std::{net::TcpListener, os::unix::net::UnixDatagram, time::Duration};
 
-use crate::support::{Hook, PATIENCE, Receiver, Sender, contract, free_address, pause};
+use crate::support::{Hook, PATIENCE, Receiver, SECRET, Sender, contract, free_address, pause};
 
 const BODY: &[u8] = br#"{"action":"opened","repository":{"full_name":"acme/api"}}"#;
 
@@ -126,4 +126,18 @@ async fn a_restart_behind_a_kept_socket_loses_no_connection() {
     let taken = receiver.by_id();
     assert!(ids.iter().all(|id| taken.contains_key(id)));
     assert!(!hook.stderr().contains("cut off"), "{}", hook.stderr());
+}
+
+#[tokio::test]
+async fn a_secret_may_come_as_a_credential() {
+    let mut hook = Hook::new(|bind| contract(bind, &[]));
+    let folder = hook.folder().join("credentials");
+    std::fs::create_dir(&folder).unwrap();
+    hook.unset_variable("GITHUB_SECRET");
+    hook.set_variable("CREDENTIALS_DIRECTORY", folder.to_str().unwrap());
+    let missing = hook.run(&["run"]);
+    assert_eq!(missing.code, Some(2), "{missing:?}");
+    std::fs::write(folder.join("GITHUB_SECRET"), format!("{SECRET}\n")).unwrap();
+    hook.start().await;
+    Sender::new().accepted(hook.address, "push", "1", BODY).await;
 }
