@@ -84,29 +84,9 @@ struct BatchState {
 
 impl Appender {
     pub(crate) fn new(settings: &Settings, health: &Arc<Health>) -> Result<Self, KafkaError> {
-        let plan = settings.producer();
-        let mut config = settings.client_config();
-        config.set("enable.idempotence", "true");
-        config.set("acks", "all");
-        config.set("compression.type", "lz4");
-        config.set("linger.ms", "1");
-        // The partitioner of Kafka's own clients, so that all writers agree on a key's lane.
-        config.set("partitioner", "murmur2_random");
-        config.set("message.timeout.ms", DELIVERED_WITHIN.as_millis().to_string());
-        config.set("message.send.max.retries", plan.max_retries.to_string());
-        config.set("retry.backoff.ms", plan.backoff_base.as_millis().to_string());
-        config.set("retry.backoff.max.ms", plan.backoff_max.as_millis().to_string());
-        config.set("queue.buffering.max.kbytes", MOST_KIB);
-        // Our own bound comes first; one append may be larger than it.
-        config.set(
-            "queue.buffering.max.messages",
-            plan.queue_capacity.saturating_mul(2).max(100_000).to_string(),
-        );
-        config.set("message.max.bytes", (settings.max_record_bytes + (1 << 20)).to_string());
-        // Small batches stay below the limit of topics that others made.
-        config.set("batch.size", "900000");
+        let config = config(settings);
         let producer = Mutex::new(Arc::new(create(&config, health)?));
-        let capacity = plan.queue_capacity;
+        let capacity = settings.producer().queue_capacity;
         let room = Arc::new(Semaphore::new(capacity as usize));
         Ok(Self { config, health: Arc::clone(health), producer, room, capacity })
     }
@@ -183,6 +163,9 @@ impl Appender {
         if failure::is_missing_topic(error) {
             return Failure::NoTopic;
         }
+        if failure::is_refused(error) {
+            return Failure::Other(AppendError::Refused(failure::text(error)));
+        }
         Failure::Other(match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::QueueFull) => unavailable("too many bytes are on their way already"),
             Some(RDKafkaErrorCode::MessageTimedOut) => {
@@ -214,6 +197,32 @@ impl Appender {
     pub(crate) fn close(&self) {
         self.room.close();
     }
+}
+
+/// What every producer is set up with.
+pub(crate) fn config(settings: &Settings) -> ClientConfig {
+    let plan = settings.producer();
+    let mut config = settings.client_config();
+    config.set("enable.idempotence", "true");
+    config.set("acks", "all");
+    config.set("compression.type", "lz4");
+    config.set("linger.ms", "1");
+    // The partitioner of Kafka's own clients, so that all writers agree on a key's lane.
+    config.set("partitioner", "murmur2_random");
+    config.set("message.timeout.ms", DELIVERED_WITHIN.as_millis().to_string());
+    config.set("message.send.max.retries", plan.max_retries.to_string());
+    config.set("retry.backoff.ms", plan.backoff_base.as_millis().to_string());
+    config.set("retry.backoff.max.ms", plan.backoff_max.as_millis().to_string());
+    config.set("queue.buffering.max.kbytes", MOST_KIB);
+    // Our own bound comes first; one append may be larger than it.
+    config.set(
+        "queue.buffering.max.messages",
+        plan.queue_capacity.saturating_mul(2).max(100_000).to_string(),
+    );
+    config.set("message.max.bytes", (settings.max_record_bytes + (1 << 20)).to_string());
+    // Small batches stay below the limit of topics that others made.
+    config.set("batch.size", "900000");
+    config
 }
 
 fn create(config: &ClientConfig, health: &Arc<Health>) -> Result<Producer, KafkaError> {

@@ -40,6 +40,15 @@ pub(crate) fn is_too_large(error: &KafkaError) -> bool {
     )
 }
 
+/// Whether the record will never be taken as it is.
+pub(crate) fn is_refused(error: &KafkaError) -> bool {
+    use Code::{InvalidRecord, InvalidTimestamp, PolicyViolation, UnsupportedForMessageFormat};
+    matches!(
+        error.rdkafka_error_code(),
+        Some(InvalidRecord | InvalidTimestamp | PolicyViolation | UnsupportedForMessageFormat)
+    )
+}
+
 /// Whether the client can never work again and another must take its place.
 pub(crate) fn is_fatal(error: &KafkaError) -> bool {
     matches!(error, KafkaError::MessageConsumptionFatal(_))

@@ -8,6 +8,7 @@
 
 mod append;
 mod cluster;
+mod exactly_once;
 mod failure;
 mod group;
 mod health;
@@ -18,7 +19,9 @@ mod place;
 mod scan;
 mod settings;
 mod subscription;
+mod transaction;
 mod watch;
 
+pub use exactly_once::ExactlyOnce;
 pub use log::{KafkaLog, OpenError};
 pub use settings::{Connection, Settings, SettingsError};

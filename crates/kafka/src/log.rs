@@ -31,7 +31,7 @@ use crate::{
     failure, group,
     health::Health,
     keeper,
-    member::Member,
+    member::{Member, Settling},
     scan::{KafkaScan, Readers},
     settings::Settings,
     subscription::KafkaSubscription,
@@ -80,12 +80,22 @@ impl KafkaLog {
     /// When the configuration cannot work, or no broker answers.
     pub async fn open(settings: Settings) -> Result<Self, OpenError> {
         let brokers = settings.endpoint();
+        let log = Self::open_unreached(settings)?;
+        let asked = Arc::clone(&log.cluster);
+        let listed = blocking(move || asked.list()).await;
+        listed.map_err(|error| OpenError::Unreachable { brokers, reason: reason(error) })?;
+        Ok(log)
+    }
+
+    /// The same for a cluster that need not be there yet: until it is, whoever appends or
+    /// reads is told so.
+    ///
+    /// # Errors
+    /// When the configuration cannot work.
+    pub fn open_unreached(settings: Settings) -> Result<Self, OpenError> {
         let health = Arc::new(Health::default());
         let client = |error: KafkaError| OpenError::Client(error.to_string());
         let cluster = Arc::new(Cluster::new(settings.clone(), Arc::clone(&health)).map_err(client)?);
-        let asked = Arc::clone(&cluster);
-        let listed = blocking(move || asked.list()).await;
-        listed.map_err(|error| OpenError::Unreachable { brokers, reason: reason(error) })?;
         let members = Members::default();
         let keeper =
             keeper::start(&cluster, &members).map_err(|error| OpenError::Client(error.to_string()))?;
@@ -125,6 +135,42 @@ impl KafkaLog {
             drop(stop);
             // A panic in it was reported when it happened.
             let _ = keeper.join();
+        }
+    }
+
+    /// Joins a group, which begins at `start` if it is new.
+    pub(crate) async fn join(
+        &self,
+        group: &str,
+        topics: TopicSet,
+        start: Start,
+        settling: Settling,
+    ) -> Result<Arc<Member>, ReadError> {
+        self.check_open()?;
+        let _one_at_a_time = self.beginning.lock().await;
+        self.settled(group).await?;
+        group::begin(&self.cluster, group, &topics, start).await?;
+        let member = Member::start(group, topics, settling, &self.cluster)?;
+        self.members().push(Arc::clone(&member));
+        Ok(member)
+    }
+
+    /// The cluster, for who does more with it than a log.
+    pub(crate) fn cluster(&self) -> &Arc<Cluster> {
+        &self.cluster
+    }
+
+    /// Refuses what the topic is known not to take.
+    pub(crate) fn check_sizes<'a>(
+        &self,
+        topic: &Topic,
+        records: impl IntoIterator<Item = &'a Record>,
+    ) -> Result<(), AppendError> {
+        let limit = self.cluster.settings.max_record_bytes;
+        let limit = self.cluster.known_limit(topic).map_or(limit, |known| known.min(limit));
+        match records.into_iter().map(Record::size).find(|size| *size > limit) {
+            Some(size) => Err(AppendError::TooLarge { size, limit }),
+            None => Ok(()),
         }
     }
 
@@ -178,11 +224,7 @@ impl Log for KafkaLog {
         if self.closed.load(Ordering::Relaxed) {
             return Err(AppendError::Closed);
         }
-        let limit = self.cluster.settings.max_record_bytes;
-        let limit = self.cluster.known_limit(topic).map_or(limit, |known| known.min(limit));
-        if let Some(size) = records.iter().map(Record::size).find(|size| *size > limit) {
-            return Err(AppendError::TooLarge { size, limit });
-        }
+        self.check_sizes(topic, &records)?;
         if records.is_empty() {
             return Ok(Vec::new());
         }
@@ -204,13 +246,7 @@ impl Log for KafkaLog {
         topics: TopicSet,
         start: Start,
     ) -> Result<Box<dyn Subscription>, ReadError> {
-        self.check_open()?;
-        let one_at_a_time = self.beginning.lock().await;
-        self.settled(group).await?;
-        group::begin(&self.cluster, group, &topics, start).await?;
-        let member = Member::start(group, topics, &self.cluster)?;
-        self.members().push(Arc::clone(&member));
-        drop(one_at_a_time);
+        let member = self.join(group, topics, start, Settling::Commits).await?;
         Ok(Box::new(KafkaSubscription(member)))
     }
 
@@ -257,7 +293,7 @@ impl Log for KafkaLog {
 
 impl KafkaLog {
     /// The broker's own limit, now that it was met.
-    async fn too_large(&self, topic: &Topic, size: usize) -> AppendError {
+    pub(crate) async fn too_large(&self, topic: &Topic, size: usize) -> AppendError {
         let limit = self.cluster.limit(topic).await;
         if size > limit {
             return AppendError::TooLarge { size, limit };

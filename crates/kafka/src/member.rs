@@ -18,7 +18,9 @@ use hook_log::{Topic, TopicSet};
 use rdkafka::{
     ClientConfig, ClientContext, TopicPartitionList,
     config::RDKafkaLogLevel,
-    consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, RebalanceProtocol},
+    consumer::{
+        BaseConsumer, CommitMode, Consumer, ConsumerContext, ConsumerGroupMetadata, RebalanceProtocol,
+    },
     error::{KafkaError, KafkaResult},
     types::{RDKafkaErrorCode, RDKafkaRespErr},
 };
@@ -52,8 +54,11 @@ const COMMIT_EVERY: Duration = Duration::from_millis(100);
 pub(crate) struct Member {
     pub(crate) group: String,
     topics: TopicSet,
+    settling: Settling,
     cluster: Arc<Cluster>,
     place: Mutex<Place>,
+    /// For questions of other threads; the thread that polls has its own.
+    client: Mutex<Option<Arc<Client>>>,
     /// Something for the reader.
     readable: Notify,
     /// The reader has finished with what goes, or is gone.
@@ -68,6 +73,15 @@ pub(crate) struct Member {
     end: Condvar,
 }
 
+/// How what a member read is settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Settling {
+    /// By commits of the member's own.
+    Commits,
+    /// Inside transactions of whoever reads.
+    Transactions,
+}
+
 /// What librdkafka calls while it is polled.
 struct Callbacks {
     member: Arc<Member>,
@@ -78,12 +92,19 @@ type Client = BaseConsumer<Callbacks>;
 
 impl Member {
     /// Starts the thread. It ends after [`Member::close`], when the group was left.
-    pub(crate) fn start(group: &str, topics: TopicSet, cluster: &Arc<Cluster>) -> std::io::Result<Arc<Self>> {
+    pub(crate) fn start(
+        group: &str,
+        topics: TopicSet,
+        settling: Settling,
+        cluster: &Arc<Cluster>,
+    ) -> std::io::Result<Arc<Self>> {
         let member = Arc::new(Self {
             group: group.to_owned(),
             topics,
+            settling,
             cluster: Arc::clone(cluster),
             place: Mutex::default(),
+            client: Mutex::default(),
             readable: Notify::new(),
             answered: Condvar::new(),
             flushes: Mutex::default(),
@@ -119,6 +140,16 @@ impl Member {
         self.place().closing = true;
         self.answered.notify_all();
         self.readable.notify_one();
+    }
+
+    /// Who this member is to the group now; none before it has joined.
+    pub(crate) fn identity(&self) -> Option<ConsumerGroupMetadata> {
+        let client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
+        client.as_ref()?.group_metadata()
+    }
+
+    fn set_client(&self, client: Option<Arc<Client>>) {
+        *self.client.lock().unwrap_or_else(PoisonError::into_inner) = client;
     }
 
     /// Makes the client anew.
@@ -176,7 +207,13 @@ impl Member {
 fn run(member: &Arc<Member>) {
     while !member.is_closing() {
         match client(member) {
-            Ok(client) => poll_until_over(member, client),
+            Ok(client) => {
+                let client = Arc::new(client);
+                member.set_client(Some(Arc::clone(&client)));
+                poll_until_over(member, &client);
+                // The last of it leaves the group.
+                member.set_client(None);
+            }
             Err(error) => {
                 member.fail(&error);
                 member.pause_for(AGAIN);
@@ -205,7 +242,8 @@ fn config(member: &Member) -> ClientConfig {
     config.set("group.id", &member.group);
     config.set("partition.assignment.strategy", "cooperative-sticky");
     // What was settled, and nothing else: no record counts as read by being given out.
-    config.set("enable.auto.commit", "true");
+    let commits = member.settling == Settling::Commits;
+    config.set("enable.auto.commit", if commits { "true" } else { "false" });
     config.set("auto.commit.interval.ms", COMMIT_EVERY.as_millis().to_string());
     config.set("enable.auto.offset.store", "false");
     // Where a group begins was committed before it was joined, so a lane without a
@@ -226,27 +264,26 @@ fn config(member: &Member) -> ClientConfig {
     config
 }
 
-/// Dropping the client at the end leaves the group.
-fn poll_until_over(member: &Member, client: Client) {
+fn poll_until_over(member: &Member, client: &Client) {
     let mut listed = member.cluster.watch();
     let mut subscribed = Vec::new();
     let mut first = true;
     member.renew.store(false, Ordering::Relaxed);
     while !member.is_closing() && !member.renew.load(Ordering::Relaxed) {
         if std::mem::take(&mut first) || listed.has_changed().unwrap_or(false) {
-            follow(member, &client, &mut listed, &mut subscribed);
+            follow(member, client, &mut listed, &mut subscribed);
         }
-        keep_room(member, &client);
-        let went_on = poll(member, &client);
+        keep_room(member, client);
+        let went_on = poll(member, client);
         member.polled_ms.store(millis(member.begun.elapsed()), Ordering::Relaxed);
         if let Err(error) = went_on {
             tracing::error!(group = %member.group, %error, "a Kafka consumer broke and is made anew");
             break;
         }
-        settle(member, &client);
-        flush(member, &client);
+        settle(member, client);
+        flush(member, client);
     }
-    settle(member, &client);
+    settle(member, client);
 }
 
 /// Subscribes to the topics that are there and wanted, whenever those change.

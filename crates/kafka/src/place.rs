@@ -104,6 +104,12 @@ impl Place {
         (!entries.is_empty()).then_some(Step::Entries(entries))
     }
 
+    /// Whether each of these was given out since its lane was got, and may be settled.
+    pub(crate) fn holds(&self, positions: &[Position]) -> bool {
+        let first = |position: &Position| self.lanes.get(&key(position))?.first;
+        positions.iter().all(|position| first(position).is_some_and(|first| first <= position.offset))
+    }
+
     /// Everything in this lane up to and including here is settled.
     pub(crate) fn settle(&mut self, position: &Position) {
         let key = key(position);

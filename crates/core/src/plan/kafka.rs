@@ -24,7 +24,8 @@ pub enum Backend {
 pub struct KafkaPlan {
     /// How to reach it.
     pub connection: KafkaConnection,
-    /// The log's topics of events begin with this and a dot.
+    /// The log's topics of events begin with this and a dot. Where it is empty, every topic
+    /// is the log's that is not Kafka's own.
     pub topic_prefix: String,
     /// The topic of dead letters, where one was written.
     pub dead_letters: Option<Topic>,
@@ -134,6 +135,9 @@ pub struct SaslPlan {
 impl KafkaPlan {
     /// Whether a topic of the cluster belongs to this log; `dead_letters` is its topic of those.
     pub fn holds(&self, topic: &str, dead_letters: &Topic) -> bool {
+        if self.topic_prefix.is_empty() {
+            return !topic.starts_with("__");
+        }
         let of_events = topic.strip_prefix(&self.topic_prefix).is_some_and(|rest| rest.starts_with('.'));
         of_events || topic.starts_with("hook.") || topic == dead_letters.as_str()
     }
