@@ -215,10 +215,8 @@ pub(crate) fn config(settings: &Settings) -> ClientConfig {
     config.set("retry.backoff.max.ms", plan.backoff_max.as_millis().to_string());
     config.set("queue.buffering.max.kbytes", MOST_KIB);
     // Our own bound comes first; one append may be larger than it.
-    config.set(
-        "queue.buffering.max.messages",
-        plan.queue_capacity.saturating_mul(2).max(100_000).to_string(),
-    );
+    config
+        .set("queue.buffering.max.messages", plan.queue_capacity.saturating_mul(2).max(100_000).to_string());
     config.set("message.max.bytes", (settings.max_record_bytes + (1 << 20)).to_string());
     // Small batches stay below the limit of topics that others made.
     config.set("batch.size", "900000");

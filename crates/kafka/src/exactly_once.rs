@@ -170,7 +170,9 @@ impl Session {
             }
             Failed::Unknown(reason) => return ForwardError::Broken(reason),
         };
-        let Some((topic, record)) = records.get(index) else { return ForwardError::Broken(failure::text(&error)) };
+        let Some((topic, record)) = records.get(index) else {
+            return ForwardError::Broken(failure::text(&error));
+        };
         let error = if failure::is_too_large(&error) {
             self.log.too_large(topic, record.size()).await
         } else if failure::is_refused(&error) {

@@ -79,7 +79,10 @@ impl Producer {
     ) -> Result<(), Failed> {
         *self.failure() = None;
         self.0.begin_transaction().map_err(|error| Failed::Unknown(text(&error)))?;
-        let sent = records.iter().enumerate().try_for_each(|(index, (topic, record))| self.send(index, topic, record));
+        let sent = records
+            .iter()
+            .enumerate()
+            .try_for_each(|(index, (topic, record))| self.send(index, topic, record));
         if let Err(failed) = sent {
             return Err(self.abort(failed));
         }

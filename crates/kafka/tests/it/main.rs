@@ -2,4 +2,5 @@
 #![expect(clippy::unwrap_used, reason = "a test says what broke by panicking")]
 
 mod log;
+mod relay;
 mod support;
