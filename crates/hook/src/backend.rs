@@ -119,6 +119,11 @@ fn refused(error: OpenError, advice: &str) -> anyhow::Error {
     }
 }
 
+/// The version of the library that speaks Kafka, where this build has it.
+pub(crate) fn librdkafka() -> Option<String> {
+    kafka::librdkafka()
+}
+
 /// What to do when another process has the embedded log.
 fn advice(roles: Roles) -> &'static str {
     match roles {

@@ -1,5 +1,6 @@
 //! The command line's grammar. Every command has an example; nothing here acts.
 
+mod debug;
 mod infra;
 
 use std::path::PathBuf;
@@ -7,7 +8,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-pub(crate) use infra::{Certs, Gen, Infra};
+pub(crate) use self::{
+    debug::{Debug, Env},
+    infra::{Certs, Gen, Infra},
+};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -107,6 +111,9 @@ pub(crate) enum Command {
     /// Verify or repair the log's files
     #[command(subcommand)]
     Log(Log),
+    /// What this program can do here, and which variables it reads
+    #[command(subcommand)]
+    Debug(Debug),
     /// What stands around the process: certificates
     #[command(subcommand)]
     Infra(Infra),

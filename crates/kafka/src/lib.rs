@@ -25,3 +25,9 @@ mod watch;
 pub use exactly_once::ExactlyOnce;
 pub use log::{KafkaLog, OpenError};
 pub use settings::{Connection, Settings, SettingsError};
+
+/// The version of librdkafka that is linked: `2.12.1`.
+#[must_use]
+pub fn librdkafka_version() -> String {
+    rdkafka::util::get_rdkafka_version().1
+}

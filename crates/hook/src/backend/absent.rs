@@ -33,6 +33,10 @@ pub(crate) fn dead_letters(_: &Plan, _: &Environment) -> anyhow::Result<Topic> {
     Err(absent())
 }
 
+pub(crate) fn librdkafka() -> Option<String> {
+    None
+}
+
 fn absent() -> anyhow::Error {
     fault::usage(
         "this `hook` was built without Kafka\n  hint: build it with the feature `kafka`, which is on by default",

@@ -52,6 +52,11 @@ impl Log {
     }
 }
 
+/// The library's version.
+pub(crate) fn librdkafka() -> Option<String> {
+    Some(hook_kafka::librdkafka_version())
+}
+
 /// The topic of dead letters, which the environment may name.
 pub(crate) fn dead_letters(plan: &Plan, environment: &Environment) -> anyhow::Result<Topic> {
     Ok(settings(plan, environment)?.dead_letters)

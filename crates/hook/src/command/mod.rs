@@ -2,6 +2,7 @@
 
 mod check;
 mod config;
+mod debug;
 mod demo;
 mod dlq;
 mod drivers;
@@ -32,7 +33,10 @@ use crate::{
 
 /// Runs the command to its end.
 pub(crate) fn run(cli: Cli, output: Output) -> anyhow::Result<()> {
-    let inherited = inherited::take()?;
+    let inherited = match cli.command {
+        Command::Run | Command::Serve | Command::Smash => inherited::take()?,
+        _ => Inherited::default(),
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;
     runtime.block_on(dispatch(cli, output, inherited))
 }
@@ -52,6 +56,7 @@ async fn dispatch(cli: Cli, output: Output, inherited: Inherited) -> anyhow::Res
         Command::Dlq(command) => dlq::run(command, &global, output).await,
         Command::Replay(command) => replay::run(command, &global, output).await,
         Command::Log(command) => log::run(&command, &global, output),
+        Command::Debug(command) => debug::run(&command, &global, output),
         Command::Infra(command) => infra::run(command, &global, output),
         Command::Demo => demo::run(output).await,
         Command::Completions { shell } => {

@@ -63,6 +63,7 @@ fn help_and_version() {
         "dlq",
         "replay",
         "log",
+        "debug",
         "infra",
         "demo",
         "completions",

@@ -11,6 +11,7 @@ mod cli;
 mod contract;
 mod crash;
 mod dead_letters;
+mod debug;
 mod delivery;
 mod lifecycle;
 mod manager;
