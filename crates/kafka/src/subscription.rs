@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use hook_log::{Entry, Position, ReadError, Subscription};
+use hook_log::{LaneId, Next, Position, ReadError, Subscription};
 
 use crate::{member::Member, place::Step};
 
@@ -12,7 +12,7 @@ pub(crate) struct KafkaSubscription(pub(crate) Arc<Member>);
 
 #[async_trait]
 impl Subscription for KafkaSubscription {
-    async fn next(&mut self, max: usize) -> Result<Vec<Entry>, ReadError> {
+    async fn next(&mut self, max: usize) -> Result<Next, ReadError> {
         loop {
             let (step, closing) = {
                 let mut place = self.0.place();
@@ -20,10 +20,12 @@ impl Subscription for KafkaSubscription {
             };
             self.0.answered();
             match step {
-                Some(Step::Entries(entries)) => return Ok(entries),
+                Some(Step::Entries(entries)) => return Ok(Next::Entries(entries)),
                 Some(Step::Failed(failure)) => return Err(failure),
                 Some(Step::Revoked(lanes)) => {
                     tracing::debug!(group = %self.0.group, lanes = lanes.len(), "lanes go to another member");
+                    let lanes = lanes.into_iter().map(|(topic, lane)| LaneId { topic, lane });
+                    return Ok(Next::Revoked(lanes.collect()));
                 }
                 None if closing => return Err(ReadError::Closed),
                 None => self.0.readable().await,

@@ -215,12 +215,12 @@ async fn gather(
     let Ok(first) = tokio::time::timeout(patience, subscription.next(BATCH)).await else {
         return Ok(Vec::new());
     };
-    let mut entries = first?;
+    let mut entries = first?.entries();
     while entries.len() < BATCH && bytes(&entries) < BATCH_BYTES {
         let Ok(more) = tokio::time::timeout_at(until, subscription.next(BATCH - entries.len())).await else {
             break;
         };
-        entries.extend(more?);
+        entries.extend(more?.entries());
     }
     Ok(entries)
 }

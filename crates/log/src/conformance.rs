@@ -124,7 +124,7 @@ fn text(entry: &Entry) -> String {
 async fn take(subscription: &mut dyn Subscription, count: usize) -> Vec<Entry> {
     let mut entries = Vec::new();
     while entries.len() < count {
-        entries.extend(subscription.next(count - entries.len()).await.expect("read"));
+        entries.extend(subscription.next(count - entries.len()).await.expect("read").entries());
     }
     assert_eq!(entries.len(), count, "`next` gave more than it was asked for");
     entries

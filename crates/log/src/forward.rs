@@ -18,7 +18,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::port::{
-    AppendError, Entry, Lane, Log, Position, ReadError, Record, Start, Subscription, Topic, TopicSet,
+    AppendError, Lane, Log, Next, Position, ReadError, Record, Start, Subscription, Topic, TopicSet,
 };
 
 /// What a carrier may promise.
@@ -63,24 +63,6 @@ pub trait Forward: Send {
 
     /// Publishes the batch and settles it.
     async fn forward(&mut self, batch: &Batch) -> Result<(), ForwardError>;
-}
-
-/// What a reader is given.
-#[derive(Debug)]
-pub enum Next {
-    /// Records.
-    Entries(Vec<Entry>),
-    /// These lanes go to another member, when `next` is called again.
-    Revoked(Vec<LaneId>),
-}
-
-/// A lane of a topic.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct LaneId {
-    /// The topic.
-    pub topic: Topic,
-    /// The lane's number.
-    pub lane: u32,
 }
 
 /// What is carried in one step.
@@ -169,7 +151,7 @@ impl Link for AtLeastOnce {
 impl Forward for AtLeastOnceForward {
     async fn next(&mut self, max: usize) -> Result<Next, ReadError> {
         self.settle().await?;
-        Ok(Next::Entries(self.subscription.next(max).await?))
+        self.subscription.next(max).await
     }
 
     async fn forward(&mut self, batch: &Batch) -> Result<(), ForwardError> {

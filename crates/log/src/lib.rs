@@ -17,8 +17,8 @@ pub mod sim;
 pub use embedded::{EmbeddedLog, OpenError, Options, Retention, Stats, disk::RealDisk};
 pub use memory::MemoryLog;
 pub use port::{
-    AppendError, Entry, Lane, Log, Position, ReadError, Record, Scan, Start, Subscription, Topic, TopicError,
-    TopicInfo, TopicSet,
+    AppendError, Entry, Lane, LaneId, Log, Next, Position, ReadError, Record, Scan, Start, Subscription,
+    Topic, TopicError, TopicInfo, TopicSet,
 };
 
 /// The clock as a log sees it: milliseconds since 1970, passed in.

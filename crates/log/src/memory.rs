@@ -16,7 +16,7 @@ use crate::{
     Now,
     groups::Groups,
     port::{
-        AppendError, Entry, Lane, Log, Position, ReadError, Record, Scan, Start, Subscription, Topic,
+        AppendError, Entry, Lane, Log, Next, Position, ReadError, Record, Scan, Start, Subscription, Topic,
         TopicInfo, TopicSet,
     },
 };
@@ -259,12 +259,12 @@ impl MemorySubscription {
 
 #[async_trait]
 impl Subscription for MemorySubscription {
-    async fn next(&mut self, max: usize) -> Result<Vec<Entry>, ReadError> {
+    async fn next(&mut self, max: usize) -> Result<Next, ReadError> {
         loop {
             self.changed.borrow_and_update();
             let entries = self.take(max);
             if !entries.is_empty() {
-                return Ok(entries);
+                return Ok(Next::Entries(entries));
             }
             self.changed.changed().await.map_err(|_| ReadError::Closed)?;
         }

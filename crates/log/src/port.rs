@@ -56,12 +56,24 @@ pub trait Log: Send + Sync + 'static {
 /// A group's place in its topics.
 #[async_trait]
 pub trait Subscription: Send {
-    /// Waits for at least one record and returns at most `max`. Dropping the
-    /// future loses nothing: the records come with the next call.
-    async fn next(&mut self, max: usize) -> Result<Vec<Entry>, ReadError>;
+    /// Waits for what comes next: at least one record and at most `max`, or lanes that
+    /// go. Dropping the future loses nothing: it comes with the next call.
+    async fn next(&mut self, max: usize) -> Result<Next, ReadError>;
 
-    /// Settles everything in this lane up to and including `position`.
+    /// Settles everything in this lane up to and including `position`. In a lane that
+    /// went it does nothing.
     async fn commit(&mut self, position: &Position) -> Result<(), ReadError>;
+}
+
+/// What comes next in a subscription.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// At least one record.
+    Entries(Vec<Entry>),
+    /// These lanes go to another reader of the group, who waits for them. None of their
+    /// records comes any more. Commits in them count until `next` is called again: that
+    /// call hands the lanes over. Should they come back, they begin after the last commit.
+    Revoked(Vec<LaneId>),
 }
 
 /// A bounded walk over one topic.
@@ -90,6 +102,15 @@ pub struct Position {
     pub lane: u32,
     /// The place within the lane, counted from 0 without gaps in the embedded log.
     pub offset: u64,
+}
+
+/// Which lane.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LaneId {
+    /// The topic.
+    pub topic: Topic,
+    /// The lane within the topic.
+    pub lane: u32,
 }
 
 /// What is appended.
@@ -278,6 +299,23 @@ impl std::str::FromStr for Position {
         let lane = parts.next().and_then(|part| part.parse().ok()).ok_or_else(wrong)?;
         let topic = parts.next().ok_or_else(wrong)?;
         Ok(Self { topic: Topic::new(topic).map_err(|error| error.to_string())?, lane, offset })
+    }
+}
+
+impl Next {
+    /// The records; none when lanes go, for whoever keeps nothing of a lane in mind.
+    pub fn entries(self) -> Vec<Entry> {
+        match self {
+            Self::Entries(entries) => entries,
+            Self::Revoked(_) => Vec::new(),
+        }
+    }
+}
+
+impl Position {
+    /// The lane in which it lies.
+    pub fn lane_id(&self) -> LaneId {
+        LaneId { topic: self.topic.clone(), lane: self.lane }
     }
 }
 

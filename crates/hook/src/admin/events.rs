@@ -91,7 +91,7 @@ pub(super) async fn tail(
 async fn follow(mut subscription: Box<dyn Subscription>, query: &EventQuery, lines: &Lines) {
     let event_type = query.event_type.as_deref().map(Glob::new);
     while let Ok(batch) = subscription.next(64).await {
-        for (position, event) in batch.into_iter().filter_map(lookup::decode) {
+        for (position, event) in batch.entries().into_iter().filter_map(lookup::decode) {
             let source_fits = query.source.as_ref().is_none_or(|source| *source == event.source);
             let fits = source_fits && event_type.as_ref().is_none_or(|glob| glob.matches(&event.event_type));
             if fits && lines.write(&stored(&position, &event)).await.is_err() {

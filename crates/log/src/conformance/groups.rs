@@ -64,7 +64,7 @@ async fn at_most(subject: impl Subject) {
     let mut reader = bench.join("reader", "most", Start::Beginning).await;
     let mut found = Vec::new();
     while found.len() < 5 {
-        let entries = reader.next(2).await.expect("read");
+        let entries = reader.next(2).await.expect("read").entries();
         assert!((1..=2).contains(&entries.len()), "{} entries for 2", entries.len());
         found.extend(entries.iter().map(text));
     }
@@ -200,7 +200,7 @@ async fn cancelled_next(subject: impl Subject) {
         // Polled once and dropped, while it waits or while it reads.
         let polled = pin!(reader.next(8)).poll(&mut Context::from_waker(Waker::noop()));
         if let Poll::Ready(entries) = polled {
-            found.extend(entries.expect("read").iter().map(text));
+            found.extend(entries.expect("read").entries().iter().map(text));
         }
         bench.put("cancel", value).await;
     }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 use super::{reader::Feed, shared::Shared};
-use crate::port::{Entry, Position, ReadError, Scan, Subscription, TopicSet};
+use crate::port::{Entry, Next, Position, ReadError, Scan, Subscription, TopicSet};
 
 /// A group's feeds, one for each of its topics.
 pub(crate) struct GroupReader {
@@ -60,14 +60,14 @@ impl GroupReader {
 
 #[async_trait]
 impl Subscription for GroupReader {
-    async fn next(&mut self, max: usize) -> Result<Vec<Entry>, ReadError> {
+    async fn next(&mut self, max: usize) -> Result<Next, ReadError> {
         loop {
             self.shared.check_open()?;
             self.changed.borrow_and_update();
             self.discover();
             let entries = self.take(max).await?;
             if !entries.is_empty() {
-                return Ok(entries);
+                return Ok(Next::Entries(entries));
             }
             self.changed.changed().await.map_err(|_| ReadError::Closed)?;
         }

@@ -154,7 +154,7 @@ impl World {
         let settled = self.committed().await;
         let mut next = settled;
         while usize::try_from(next - settled).unwrap() < count && usize::try_from(next).unwrap() < waiting {
-            for entry in group.next(count).await.unwrap() {
+            for entry in group.next(count).await.unwrap().entries() {
                 assert_eq!(entry.position.offset, next, "a group missed a record");
                 next += 1;
             }

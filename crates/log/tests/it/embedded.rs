@@ -323,11 +323,18 @@ async fn a_damaged_topic_does_not_stop_the_others() {
     let mut reader = log.subscribe("all", all, Start::Beginning).await.unwrap();
     let mut found = 0;
     while found < 40 {
-        found += reader.next(7).await.unwrap().iter().filter(|e| e.position.topic != topic("events")).count();
+        found += reader
+            .next(7)
+            .await
+            .unwrap()
+            .entries()
+            .iter()
+            .filter(|e| e.position.topic != topic("events"))
+            .count();
     }
     assert!(matches!(reader.next(7).await, Err(ReadError::Corrupt { .. })), "the damage is told at last");
     put(&log, "later", "after").await.unwrap();
-    assert_eq!(text(&reader.next(7).await.unwrap()[0]), "after");
+    assert_eq!(text(&reader.next(7).await.unwrap().entries()[0]), "after");
 }
 
 #[tokio::test]
@@ -340,7 +347,7 @@ async fn a_group_that_could_not_be_saved_has_not_begun() {
     assert!(matches!(join(Start::Beginning).await, Err(ReadError::Io(_))));
     let mut reader = join(Start::Now).await.unwrap();
     put(&log, "events", "second").await.unwrap();
-    assert_eq!(text(&reader.next(1).await.unwrap()[0]), "second");
+    assert_eq!(text(&reader.next(1).await.unwrap().entries()[0]), "second");
 }
 
 /// The last record is durable and known to be, because the log was closed.

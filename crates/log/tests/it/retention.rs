@@ -34,7 +34,7 @@ async fn retention_by_bytes_removes_whole_segments() {
     assert!(lane.bytes <= 10_000 && lane.first > 0 && lane.next == 100, "{lane:?}");
     assert_eq!(scan(&log, "events").await.unwrap()[0].position.offset, lane.first);
     assert_eq!(log.read(&position("events", lane.first - 1)).await.unwrap(), None);
-    let entries = reader.next(1).await.unwrap();
+    let entries = reader.next(1).await.unwrap().entries();
     assert_eq!(entries[0].position.offset, lane.first, "a reader goes on at the oldest that is left");
     let missed = log.stats().missed;
     assert_eq!((missed[0].group.as_str(), missed[0].records), ("slow", lane.first));
@@ -71,14 +71,14 @@ async fn a_reader_in_a_removed_segment_goes_on() {
     for number in 0..30 {
         put(&log, "events", format!("{number:0>300}")).await.unwrap();
     }
-    assert_eq!(reader.next(3).await.unwrap().len(), 3);
+    assert_eq!(reader.next(3).await.unwrap().entries().len(), 3);
     for number in 30..100 {
         put(&log, "events", format!("{number:0>300}")).await.unwrap();
     }
     log.retain().await;
     let mut last = 2;
     while last < 99 {
-        for entry in reader.next(7).await.unwrap() {
+        for entry in reader.next(7).await.unwrap().entries() {
             assert!(entry.position.offset > last, "{} after {last}", entry.position);
             assert_eq!(text(&entry), format!("{:0>300}", entry.position.offset));
             last = entry.position.offset;

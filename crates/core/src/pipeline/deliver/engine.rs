@@ -4,7 +4,7 @@ use std::{future::pending, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use hook_event::{Clock, DeadLetter, DecodeError, Event};
-use hook_log::{Entry, Log, Position, ReadError, Start, Subscription, Topic};
+use hook_log::{Entry, Log, Next, Position, ReadError, Start, Subscription, Topic};
 use jiff::Timestamp;
 use tokio::{
     task::{JoinError, JoinSet},
@@ -17,6 +17,7 @@ use super::{
     attempt::{Answer, Attempt, Line},
     backoff::Backoff,
     breaker::{Breaker, Outage},
+    handover::Handover,
     lanes::{Lanes, Ticket},
     letter::{self, Letter, Letters, Reason},
     note,
@@ -62,8 +63,9 @@ pub(super) struct Engine {
     pub(super) metrics: DestinationMetrics,
     pub(super) journal: Journal,
     pub(super) clock: Clock,
+    pub(super) lanes: Lanes,
+    pub(super) handover: Option<Handover>,
     routes: Routes,
-    lanes: Lanes,
     tasks: JoinSet<Done>,
     in_flight: usize,
     log: Arc<dyn Log>,
@@ -137,6 +139,7 @@ impl Engine {
             journal: context.journal,
             clock: context.clock,
             lanes: Lanes::default(),
+            handover: None,
             tasks: JoinSet::new(),
             in_flight: 0,
             log: context.log,
@@ -161,14 +164,16 @@ impl Engine {
             return Ok(());
         };
         loop {
+            self.shed();
             self.advance();
             self.commit(subscription.as_mut()).await;
+            self.hand_over();
             self.publish();
             let (wake, reads, room) = (self.wake(), self.reads(), self.room());
             tokio::select! {
                 () = stop.cancelled() => break,
                 Some(done) = self.tasks.join_next() => self.finish(done)?,
-                entries = subscription.next(room), if reads => self.read(entries)?,
+                next = subscription.next(room), if reads => self.read(next)?,
                 () = until(wake) => {}
             }
         }
@@ -271,9 +276,14 @@ impl Engine {
         }
     }
 
-    fn read(&mut self, entries: Result<Vec<Entry>, ReadError>) -> Result<(), RunError> {
-        match entries {
-            Ok(entries) => {
+    fn read(&mut self, next: Result<Next, ReadError>) -> Result<(), RunError> {
+        match next {
+            Ok(Next::Revoked(lanes)) => {
+                self.reading.over();
+                self.revoked(lanes);
+                Ok(())
+            }
+            Ok(Next::Entries(entries)) => {
                 self.reading.over();
                 self.largest = entries.iter().map(|entry| entry.value.len()).max().unwrap_or(1).max(1);
                 entries.into_iter().for_each(|entry| self.admit(entry));
@@ -374,6 +384,7 @@ impl Engine {
             self.letters.retry_at(),
             self.reading.retry_at(now),
             self.committing.retry_at(now),
+            self.handover_ends(),
         ];
         times.into_iter().flatten().min()
     }
@@ -383,7 +394,10 @@ impl Engine {
             Some(_) => self.window.is_ready(),
             None => self.window.fresh() >= self.policy.max_in_flight.max(1),
         };
-        !enough && !self.is_full() && self.reading.retry_at(Instant::now()).is_none()
+        !enough
+            && !self.is_full()
+            && self.handover.is_none()
+            && self.reading.retry_at(Instant::now()).is_none()
     }
 
     fn is_full(&self) -> bool {

@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use hook_log::{Position, Topic};
+use hook_log::{LaneId, Position, Topic};
 
 /// Every lane that was read from.
 #[derive(Default)]
@@ -79,6 +79,17 @@ impl Lanes {
         }
     }
 
+    /// The lane is another reader's now. Should it come back, it begins anew; tickets of
+    /// before mean nothing then.
+    pub(super) fn forget(&mut self, id: &LaneId) {
+        let Some(&index) = self.by_name.get(&(id.topic.clone(), id.lane)) else { return };
+        let lane = &mut self.lanes[index];
+        self.span -= lane.marks.len();
+        lane.first += lane.marks.len() as u64;
+        lane.marks.clear();
+        (lane.seen, lane.settled, lane.committed) = (None, None, None);
+    }
+
     /// How many events lie between what may be committed and what was read last.
     pub(super) fn span(&self) -> usize {
         self.span
@@ -129,6 +140,20 @@ mod tests {
         check(&[0, 1, 2], &[(2, None), (1, None), (0, Some(2))]);
         check(&[7, 9, 30], &[(1, None), (0, Some(9)), (2, Some(30))]);
         check(&[5, 6], &[(1, None), (1, None), (0, Some(6))]);
+    }
+
+    #[test]
+    fn a_lane_that_comes_back_begins_anew() {
+        let mut lanes = Lanes::default();
+        let [first, second] = [4, 5].map(|offset| lanes.admit(&at("t", offset)).unwrap());
+        lanes.settle(first);
+        lanes.forget(&at("t", 0).lane_id());
+        assert_eq!((lanes.due(), lanes.span()), (vec![], 0));
+        let again = lanes.admit(&at("t", 4)).expect("it is read again");
+        lanes.settle(second);
+        assert_eq!(lanes.due(), [], "a ticket of before settles nothing");
+        lanes.settle(again);
+        assert_eq!(lanes.due(), [at("t", 4)]);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! is dead delays nobody else. Its loop (`engine`) reads, tries and commits; what
 //! an answer means for an event is in `settle`; which events may be tried is in
 //! `window`; whether the destination is there is in `breaker`; what may be
-//! committed is in `lanes`.
+//! committed is in `lanes`; how lanes go to another process is in `handover`.
 //!
 //! INVARIANTS: nothing is committed past an unsettled event of its lane; a dead
 //! letter is durable before its event is settled; an egress makes one attempt and
@@ -18,6 +18,7 @@
 mod attempt;
 mod breaker;
 mod engine;
+mod handover;
 mod lanes;
 mod letter;
 mod note;

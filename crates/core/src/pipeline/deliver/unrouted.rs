@@ -9,7 +9,7 @@
 use std::{sync::Arc, time::Duration};
 
 use hook_event::{DeadLetter, Event};
-use hook_log::{Entry, ReadError, Start, Subscription, TopicSet};
+use hook_log::{Entry, Next, ReadError, Start, Subscription, TopicSet};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -69,7 +69,9 @@ impl Unrouted {
         };
         loop {
             match subscription.next(MOST_READ).await {
-                Ok(entries) => self.judge(subscription.as_mut(), entries).await?,
+                Ok(Next::Entries(entries)) => self.judge(subscription.as_mut(), entries).await?,
+                // Everything that was read is settled and committed.
+                Ok(Next::Revoked(_)) => {}
                 Err(error) => self.log_failed("reading", error).await?,
             }
         }

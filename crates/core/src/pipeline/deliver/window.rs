@@ -7,7 +7,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BinaryHeap, HashMap, VecDeque},
+    collections::{BinaryHeap, HashMap, HashSet, VecDeque},
 };
 
 use bytes::Bytes;
@@ -147,6 +147,31 @@ impl<T> Window<T> {
         ids
     }
 
+    /// Drops the events that nobody is at work on and for which `gone` says yes; what
+    /// stays keeps its place.
+    pub(super) fn abandon(&mut self, gone: impl Fn(&T) -> bool) {
+        let idle = self.slots.iter().filter(|(_, slot)| slot.place != Place::Taken && gone(&slot.item));
+        let ids: HashSet<Id> = idle.map(|(id, _)| *id).collect();
+        // Those that wait for another first, so that freeing its key wakes none of them.
+        for waiting in self.keys.values_mut() {
+            let before = waiting.len();
+            waiting.retain(|id| !ids.contains(id));
+            self.parked -= before - waiting.len();
+        }
+        self.fresh.retain(|id| !ids.contains(id));
+        for id in ids {
+            match self.slots.get(&id).map(|slot| slot.place) {
+                Some(Place::Parked) => self.drop_parked(id),
+                _ => drop(self.settle(id)),
+            }
+        }
+    }
+
+    /// Whether any event is such.
+    pub(super) fn any(&self, such: impl Fn(&T) -> bool) -> bool {
+        self.slots.values().any(|slot| such(&slot.item))
+    }
+
     pub(super) fn get(&self, id: Id) -> Option<&T> {
         self.slots.get(&id).map(|slot| &slot.item)
     }
@@ -186,6 +211,19 @@ impl<T> Window<T> {
         self.bytes += bytes;
         self.slots.insert(id, Slot { key, bytes, place, item });
         id
+    }
+
+    /// Drops what is left for which `gone` says yes, also what somebody is at work on.
+    pub(super) fn cut_off(&mut self, gone: impl Fn(&T) -> bool) {
+        let found = self.slots.iter().filter(|(_, slot)| gone(&slot.item));
+        let ids: Vec<Id> = found.map(|(id, _)| *id).collect();
+        ids.into_iter().for_each(|id| drop(self.settle(id)));
+    }
+
+    fn drop_parked(&mut self, id: Id) {
+        if let Some(slot) = self.slots.remove(&id) {
+            self.bytes -= slot.bytes;
+        }
     }
 
     fn free(&mut self, key: &Bytes) {
@@ -264,6 +302,27 @@ mod tests {
         let failed: Vec<_> = (0..3).filter_map(|_| window.take()).collect();
         failed.into_iter().for_each(|id| window.again(id));
         assert_eq!(all(&mut window), [0, 3, 1, 4, 2, 5]);
+    }
+
+    #[test]
+    fn abandoned_events_leave_the_others_in_their_places() {
+        let mut window = Window::new();
+        for (k, item) in [("a", 0), ("a", 1), ("b", 1), ("b", 0), ("a", 0)] {
+            window.admit(key(k), 1, item);
+        }
+        assert_eq!(window.take(), Some(0));
+        window.abandon(|item| *item == 1);
+        assert!(!window.any(|item| *item == 1));
+        assert_eq!((window.len(), window.bytes(), window.parked(), window.fresh()), (3, 3, 1, 1));
+        assert_eq!(window.take(), Some(3), "the next of its key is free");
+        window.abandon(|item| *item == 0);
+        assert_eq!((window.len(), window.parked()), (2, 0), "two are at work");
+        window.later(0, Instant::now());
+        window.again(3);
+        window.abandon(|item| *item == 0);
+        assert_eq!((window.len(), window.bytes(), window.keys.len()), (0, 0, 0));
+        window.promote(Instant::now());
+        assert_eq!(window.take(), None);
     }
 
     #[tokio::test(start_paused = true)]

@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use hook_event::Clock;
 use hook_log::{
-    AppendError, Entry, ReadError, Start, Topic, TopicSet,
-    forward::{Batch, Forward, ForwardError, Guarantee, Link, Next, Reading},
+    AppendError, Entry, Next, ReadError, Start, Topic, TopicSet,
+    forward::{Batch, Forward, ForwardError, Guarantee, Link, Reading},
 };
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;

@@ -2,10 +2,7 @@
 
 use std::collections::VecDeque;
 
-use hook_log::{
-    Entry, Position, Record, Topic,
-    forward::{Batch, LaneId},
-};
+use hook_log::{Entry, LaneId, Position, Record, Topic, forward::Batch};
 
 /// Records and bytes in one batch. The first record of a batch may be larger.
 const MOST_IN_BATCH: usize = 1024;

@@ -410,7 +410,11 @@ async fn a_new_destination_begins_where_the_contract_says() {
 async fn a_log_that_cannot_be_read_for_a_while_needs_no_restart() {
     let world = World::with(pushes(0..3)).await;
     let damaged = ReadError::Corrupt { file: "segment".into(), byte: 9, reason: "checksum".into() };
-    world.read_errors.lock().unwrap().extend([damaged, ReadError::Unavailable("broker".into())]);
+    world
+        .reads
+        .lock()
+        .unwrap()
+        .extend([ReadError::Unavailable("broker".into()), damaged].map(|e| Some(Err(e))));
     let egress = Arc::new(ScriptedEgress::willing());
     let status = world.run(plan(policy()), &egress, S(5)).await.snapshot();
     assert!(status.log_error.unwrap().contains("hook log repair") && numbers(&egress).is_empty());
@@ -421,7 +425,7 @@ async fn a_log_that_cannot_be_read_for_a_while_needs_no_restart() {
 #[tokio::test(start_paused = true)]
 async fn a_log_that_was_closed_ends_the_delivery_with_an_error() {
     let world = World::new();
-    world.read_errors.lock().unwrap().push(ReadError::Closed);
+    world.reads.lock().unwrap().push_back(Some(Err(ReadError::Closed)));
     let delivery = world.delivery(plan(policy()), &Arc::new(ScriptedEgress::willing()));
     let error = delivery.run(CancellationToken::new()).await.unwrap_err();
     assert!(error.to_string().contains("`out`"), "{error}");

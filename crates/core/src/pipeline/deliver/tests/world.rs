@@ -2,6 +2,7 @@
 
 use std::{
     cell::Cell,
+    collections::VecDeque,
     future::Future,
     sync::{Arc, Mutex},
     time::Duration,
@@ -11,7 +12,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use hook_event::{Clock, DeadLetter, Entropy, Event};
 use hook_log::{
-    AppendError, Entry, Log, MemoryLog, Position, ReadError, Record, Scan, Start, Subscription, Topic,
+    AppendError, Entry, Log, MemoryLog, Next, Position, ReadError, Record, Scan, Start, Subscription, Topic,
     TopicInfo, TopicSet,
 };
 use jiff::Timestamp;
@@ -34,11 +35,14 @@ pub(super) const DEAD: &str = "webhooks.dlq";
 /// A moment that never comes in these tests.
 pub(super) const LONG: Duration = Duration::from_secs(30 * 86_400);
 
+/// Answers to reads that are none of the log's.
+pub(super) type Reads = Arc<Mutex<VecDeque<Option<Result<Next, ReadError>>>>>;
+
 pub(super) struct World {
     pub(super) log: MemoryLog,
     pub(super) metrics: Arc<Metrics>,
-    /// Errors that the next reads answer with, last first.
-    pub(super) read_errors: Arc<Mutex<Vec<ReadError>>>,
+    /// What the next reads answer with, first things first; none asks the log.
+    pub(super) reads: Reads,
     /// Asked before every commit.
     pub(super) on_commit: Arc<dyn Fn(&Position) + Send + Sync>,
 }
@@ -48,7 +52,7 @@ impl World {
         Self {
             log: MemoryLog::new(),
             metrics: Arc::new(Metrics::new()),
-            read_errors: Arc::default(),
+            reads: Arc::default(),
             on_commit: Arc::new(|_| {}),
         }
     }
@@ -72,7 +76,7 @@ impl World {
     pub(super) fn context(&self) -> DeliverContext {
         let log = Watched {
             log: self.log.clone(),
-            read_errors: Arc::clone(&self.read_errors),
+            reads: Arc::clone(&self.reads),
             on_commit: Arc::clone(&self.on_commit),
         };
         DeliverContext {
@@ -196,13 +200,13 @@ impl EgressConfig for NoConfig {
 /// The log, with an eye on commits and a hand in reads.
 struct Watched {
     log: MemoryLog,
-    read_errors: Arc<Mutex<Vec<ReadError>>>,
+    reads: Reads,
     on_commit: Arc<dyn Fn(&Position) + Send + Sync>,
 }
 
 struct WatchedSubscription {
     inner: Box<dyn Subscription>,
-    read_errors: Arc<Mutex<Vec<ReadError>>>,
+    reads: Reads,
     on_commit: Arc<dyn Fn(&Position) + Send + Sync>,
 }
 
@@ -219,8 +223,8 @@ impl Log for Watched {
         start: Start,
     ) -> Result<Box<dyn Subscription>, ReadError> {
         let inner = self.log.subscribe(group, topics, start).await?;
-        let read_errors = Arc::clone(&self.read_errors);
-        Ok(Box::new(WatchedSubscription { inner, read_errors, on_commit: Arc::clone(&self.on_commit) }))
+        let reads = Arc::clone(&self.reads);
+        Ok(Box::new(WatchedSubscription { inner, reads, on_commit: Arc::clone(&self.on_commit) }))
     }
 
     async fn scan(&self, topic: &Topic, start: Start) -> Result<Box<dyn Scan>, ReadError> {
@@ -246,10 +250,10 @@ impl Log for Watched {
 
 #[async_trait]
 impl Subscription for WatchedSubscription {
-    async fn next(&mut self, max: usize) -> Result<Vec<Entry>, ReadError> {
-        let error = self.read_errors.lock().unwrap().pop();
-        match error {
-            Some(error) => Err(error),
+    async fn next(&mut self, max: usize) -> Result<Next, ReadError> {
+        let answer = self.reads.lock().unwrap().pop_front().flatten();
+        match answer {
+            Some(answer) => answer,
             None => self.inner.next(max).await,
         }
     }

@@ -11,8 +11,8 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use hook_log::{
-    AppendError, Entry, Position, ReadError, Record,
-    forward::{Batch, Forward, ForwardError, Guarantee, LaneId, Link, Next, Reading},
+    AppendError, Entry, LaneId, Next, Position, ReadError, Record,
+    forward::{Batch, Forward, ForwardError, Guarantee, Link, Reading},
 };
 use tokio_util::sync::CancellationToken;
 

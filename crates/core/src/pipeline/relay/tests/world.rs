@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use hook_event::{Clock, DeadLetter, Entropy};
 use hook_log::{
-    AppendError, Entry, Log, MemoryLog, Position, ReadError, Record, Scan, Start, Subscription, Topic,
+    AppendError, Entry, Log, MemoryLog, Next, Position, ReadError, Record, Scan, Start, Subscription, Topic,
     TopicInfo, TopicSet,
     forward::{AtLeastOnce, Link},
 };
@@ -269,10 +269,12 @@ impl Log for Source {
 
 #[async_trait]
 impl Subscription for Watched {
-    async fn next(&mut self, max: usize) -> Result<Vec<Entry>, ReadError> {
-        let entries = self.inner.next(max).await?;
-        self.reads.fetch_add(entries.len() as u64, Ordering::Relaxed);
-        Ok(entries)
+    async fn next(&mut self, max: usize) -> Result<Next, ReadError> {
+        let next = self.inner.next(max).await?;
+        if let Next::Entries(entries) = &next {
+            self.reads.fetch_add(entries.len() as u64, Ordering::Relaxed);
+        }
+        Ok(next)
     }
 
     async fn commit(&mut self, position: &Position) -> Result<(), ReadError> {
