@@ -17,8 +17,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use hook_log::{
-    AppendError, ReadError, Record, Topic,
-    forward::{self, Batch, Forward, ForwardError, Guarantee, Link, Next, Reading},
+    AppendError, LaneId, Next, ReadError, Record, Topic,
+    forward::{self, Batch, Forward, ForwardError, Guarantee, Link, Reading},
 };
 use rdkafka::{TopicPartitionList, error::KafkaError};
 
@@ -97,7 +97,7 @@ impl Forward for Session {
                 Some(Step::Entries(entries)) => return Ok(Next::Entries(entries)),
                 Some(Step::Failed(failure)) => return Err(failure),
                 Some(Step::Revoked(lanes)) => {
-                    let lane = |(topic, lane)| forward::LaneId { topic, lane };
+                    let lane = |(topic, lane)| LaneId { topic, lane };
                     return Ok(Next::Revoked(lanes.into_iter().map(lane).collect()));
                 }
                 None if closing => return Err(ReadError::Closed),
