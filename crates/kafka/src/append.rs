@@ -207,6 +207,8 @@ pub(crate) fn config(settings: &Settings) -> ClientConfig {
     config.set("acks", "all");
     config.set("compression.type", "lz4");
     config.set("linger.ms", "1");
+    // Lanes that a topic gets later are used.
+    config.set("topic.metadata.refresh.interval.ms", "10000");
     // The partitioner of Kafka's own clients, so that all writers agree on a key's lane.
     config.set("partitioner", "murmur2_random");
     config.set("message.timeout.ms", DELIVERED_WITHIN.as_millis().to_string());

@@ -64,6 +64,15 @@ pub(crate) fn is_transport(error: &KafkaError) -> bool {
     )
 }
 
+/// Whether the group's coordinator is just moving or starting.
+pub(crate) fn is_coordinator_moving(error: &KafkaError) -> bool {
+    use Code::{CoordinatorLoadInProgress, CoordinatorNotAvailable, NotCoordinator, WaitingForCoordinator};
+    matches!(
+        error.rdkafka_error_code(),
+        Some(CoordinatorLoadInProgress | CoordinatorNotAvailable | NotCoordinator | WaitingForCoordinator)
+    )
+}
+
 /// Whether this member is no longer one, so that what it settled is for others to do again.
 pub(crate) fn is_lost_membership(error: &KafkaError) -> bool {
     use Code::{FencedInstanceId, FencedMemberEpoch, IllegalGeneration, StaleMemberEpoch, UnknownMemberId};

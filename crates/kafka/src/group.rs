@@ -5,7 +5,11 @@
 //! none when the group is joined is young and read whole. A group that begins before any
 //! of its topics is there leaves its mark in a topic of our own, [`MARKS`].
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use hook_log::{Position, ReadError, Start, Topic, TopicSet};
 use rdkafka::{
@@ -29,6 +33,8 @@ const BEGAN: &str = "began";
 const MARKS: &str = "hook.groups";
 /// The group's coordinator may have to be found, or made, first.
 const COORDINATED: Duration = Duration::from_secs(15);
+/// The wait before it is asked again.
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// A place that a group has in a lane.
 struct Place {
@@ -60,7 +66,7 @@ impl Spokesman {
         if asked.count() == 0 {
             return Ok(Vec::new());
         }
-        let answer = self.0.committed_offsets(asked, COORDINATED);
+        let answer = self.patiently(|client| client.committed_offsets(asked.clone(), COORDINATED));
         let answer =
             answer.map_err(|error| ReadError::Unavailable(cluster.health.reason(&failure::text(&error))))?;
         let place =
@@ -75,6 +81,19 @@ impl Spokesman {
         Ok(answer.elements().iter().filter_map(place).collect())
     }
 
+    /// Asks again while the group's coordinator is moving.
+    fn patiently<T>(&self, ask: impl Fn(&BaseConsumer<Context>) -> KafkaResult<T>) -> KafkaResult<T> {
+        let until = Instant::now() + COORDINATED;
+        loop {
+            match ask(&self.0) {
+                Err(error) if failure::is_coordinator_moving(&error) && Instant::now() < until => {
+                    drop(self.0.poll(AGAIN));
+                }
+                answer => return answer,
+            }
+        }
+    }
+
     /// Commits where the group begins. Blocks.
     fn begin(&self, places: &HashMap<LaneKey, u64>) -> KafkaResult<()> {
         let mut list = TopicPartitionList::with_capacity(places.len());
@@ -84,7 +103,7 @@ impl Spokesman {
         for mut element in list.elements() {
             element.set_metadata(BEGAN);
         }
-        match self.0.commit(&list, CommitMode::Sync) {
+        match self.patiently(|client| client.commit(&list, CommitMode::Sync)) {
             // The group has members by now: somebody else has begun it.
             Err(error) if failure::is_lost_membership(&error) => Ok(()),
             done => done,

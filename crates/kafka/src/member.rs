@@ -39,8 +39,6 @@ use crate::{
 
 /// How long a reader may take to finish with lanes that go to another member.
 const HANDOVER: Duration = Duration::from_secs(20);
-/// After so long without a poll the group gives a member up.
-const POLLED_WITHIN: Duration = Duration::from_secs(60);
 /// How long one poll waits; what was settled meanwhile is committed after it.
 const POLL: Duration = Duration::from_millis(25);
 /// Records in one go.
@@ -253,7 +251,7 @@ fn config(member: &Member) -> ClientConfig {
     config.set("allow.auto.create.topics", "false");
     config.set("session.timeout.ms", member.cluster.settings.session_timeout.as_millis().to_string());
     config.set("heartbeat.interval.ms", "1500");
-    config.set("max.poll.interval.ms", POLLED_WITHIN.as_millis().to_string());
+    config.set("max.poll.interval.ms", member.cluster.settings.poll_interval.as_millis().to_string());
     // Lanes that a topic gets later are found.
     config.set("topic.metadata.refresh.interval.ms", "5000");
     config.set("queued.min.messages", "2000");

@@ -22,6 +22,8 @@ use secrecy::{ExposeSecret, SecretString};
 const MAX_RECORD_BYTES: usize = 32 << 20;
 /// A member that is not heard of for so long is dead, and its lanes go to others.
 const SESSION: Duration = Duration::from_secs(10);
+/// One whose thread stands still for so long is dead too.
+const POLLED_WITHIN: Duration = Duration::from_secs(60);
 
 /// How to reach a cluster.
 #[derive(Clone)]
@@ -62,6 +64,8 @@ pub struct Settings {
     pub max_record_bytes: usize,
     /// A member that is not heard of for so long is dead.
     pub session_timeout: Duration,
+    /// A member whose thread stands still for so long is dead too.
+    pub poll_interval: Duration,
 }
 
 /// Why there is no configuration.
@@ -192,6 +196,7 @@ impl Settings {
             segment_bytes: plan.segment_bytes,
             max_record_bytes: MAX_RECORD_BYTES,
             session_timeout: SESSION,
+            poll_interval: POLLED_WITHIN,
         })
     }
 

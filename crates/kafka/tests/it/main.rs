@@ -1,6 +1,9 @@
 //! The log against a real Apache Kafka, which `cargo xtask test` starts.
 #![expect(clippy::unwrap_used, reason = "a test says what broke by panicking")]
 
+mod groups;
 mod log;
+mod outage;
 mod relay;
 mod support;
+mod topics;

@@ -1,0 +1,82 @@
+//! Brokers that go and come back: answers in bounded time, and no restart needed.
+
+use std::time::{Duration, Instant};
+
+use hook_broker::{Kafka, Options};
+use hook_kafka::KafkaLog;
+use hook_log::{AppendError, Log, Position, ReadError, Start, Topic, TopicSet};
+
+use crate::support::{number, numbers, settings_at, soon, topic, unique, until};
+
+/// An append without brokers must have failed by then.
+const BOUND: Duration = Duration::from_secs(25);
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(work).await.unwrap()
+}
+
+async fn start(options: Options) -> std::sync::Arc<Kafka> {
+    std::sync::Arc::new(blocking(move || Kafka::start(options).unwrap()).await)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_is_killed_and_comes_back() {
+    let (kafka, prefix) = (start(Options::single_node()).await, unique());
+    let log = KafkaLog::open(settings_at(&kafka.bootstrap(), &prefix)).await.unwrap();
+    let events = topic(&prefix);
+    log.append(&events, numbers(0..10)).await.unwrap();
+    let mut reader =
+        log.subscribe(&format!("{prefix}.g"), TopicSet::one(events.clone()), Start::Beginning).await.unwrap();
+    let mut read = Vec::new();
+    while read.len() < 10 {
+        read.extend(soon("a record", reader.next(64)).await.unwrap());
+    }
+
+    kafka.kill(1).unwrap();
+    for asked in [events.clone(), Topic::new(&format!("{prefix}.young")).unwrap()] {
+        let began = Instant::now();
+        let refused = log.append(&asked, numbers(90..91)).await.unwrap_err();
+        assert!(matches!(refused, AppendError::Unavailable { after: Some(_), .. }), "{refused}");
+        assert!(began.elapsed() < BOUND, "it took {:?}", began.elapsed());
+    }
+    until("the trouble to be known", async || log.trouble().is_some()).await;
+    let began = Instant::now();
+    for refused in [log.topics().await.err(), log.read(&read[0].position).await.err()] {
+        assert!(matches!(refused, Some(ReadError::Unavailable(_))), "{refused:?}");
+    }
+    assert!(began.elapsed() < 2 * BOUND, "it took {:?}", began.elapsed());
+    // Settled while nobody hears of it.
+    for entry in &read {
+        reader.commit(&entry.position).await.unwrap();
+    }
+
+    let own = kafka.clone();
+    blocking(move || own.restart(1).and_then(|()| own.wait_ready()).unwrap()).await;
+    until("the trouble to pass", async || log.trouble().is_none()).await;
+    until("an append", async || log.append(&events, numbers(10..11)).await.is_ok()).await;
+    // What was settled meanwhile may come again, for the group may have forgotten us.
+    let mut seen = Vec::new();
+    while !seen.contains(&10) {
+        for entry in soon("the record behind the outage", reader.next(64)).await.unwrap() {
+            seen.push(number(&entry));
+            reader.commit(&entry.position).await.unwrap();
+            read.push(entry);
+        }
+    }
+    until("everything to be committed", async || {
+        let committed = log.committed(&format!("{prefix}.g")).await.unwrap_or_default();
+        let is_committed =
+            |at: &Position| committed.iter().any(|end| end.lane == at.lane && end.offset >= at.offset);
+        read.iter().all(|entry| is_committed(&entry.position))
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_that_was_never_there() {
+    let settings = settings_at("127.0.0.1:1", &unique());
+    let began = Instant::now();
+    let refused = KafkaLog::open(settings).await.err().unwrap().to_string();
+    assert!(refused.starts_with("cannot reach Kafka at 127.0.0.1:1: "), "{refused}");
+    assert!(began.elapsed() < BOUND, "it took {:?}", began.elapsed());
+}
