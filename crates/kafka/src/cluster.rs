@@ -32,6 +32,8 @@ use crate::{
 pub(crate) const ASKED: Duration = Duration::from_secs(5);
 /// How long a topic that was just made may take to be known by every broker.
 const SPREAD: Duration = Duration::from_millis(100);
+/// How long a client is listened to after a question.
+const HEARD: Duration = Duration::from_millis(5);
 /// What Kafka takes where a topic does not say it.
 const USUAL_LIMIT: usize = 1_048_588;
 
@@ -78,10 +80,9 @@ impl Cluster {
 
     /// Asks which topics there are. Blocks.
     pub(crate) fn list(&self) -> Result<Arc<Topics>, ReadError> {
-        // Serves what the client has to say of its connections.
-        drop(self.client.poll(Duration::ZERO));
         let answer = self.client.fetch_metadata(None, ASKED);
-        drop(self.client.poll(Duration::ZERO));
+        // What the client has to say of its connections.
+        while self.client.poll(HEARD).is_some() {}
         let metadata = answer.map_err(|error| self.failed(&error))?;
         self.health.reached();
         let mut topics = Topics::new();

@@ -5,5 +5,6 @@ mod groups;
 mod log;
 mod outage;
 mod relay;
+mod secured;
 mod support;
 mod topics;
