@@ -376,23 +376,29 @@ fn noted(member: &Member, error: &KafkaError) {
 /// until it is kept; it takes nothing of lanes that are not held.
 fn settle(member: &Member, client: &Client) {
     let due = member.place().take_due();
-    if due.is_empty() {
+    store(member, client, &due);
+}
+
+fn store(member: &Member, client: &Client, places: &HashMap<LaneKey, u64>) {
+    if places.is_empty() {
         return;
     }
-    if let Err(error) = list(&due).and_then(|list| client.store_offsets(&list)) {
+    if let Err(error) = list(places).and_then(|list| client.store_offsets(&list)) {
         tracing::debug!(group = %member.group, %error, "settled records of lanes that are another member's by now");
     }
 }
 
-/// Commits these places and waits for it.
-fn commit_now(member: &Member, client: &Client, places: &HashMap<LaneKey, u64>) {
-    if places.is_empty() {
-        return;
-    }
-    let done = list(places).and_then(|list| client.commit(&list, CommitMode::Sync));
-    if let Err(error) = done {
+/// Commits everything that was passed on, and waits for it.
+///
+/// NOTE: never a list of its own. librdkafka commits what was passed on once more when a
+/// lane goes, and would go back to it.
+fn commit_now(member: &Member, client: &Client) {
+    match client.commit_consumer_state(CommitMode::Sync) {
+        Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}
         // Whoever gets these lanes sees some records again.
-        tracing::warn!(group = %member.group, error = %failure::text(&error), "settled records could not be committed");
+        Err(error) => {
+            tracing::warn!(group = %member.group, error = %failure::text(&error), "settled records could not be committed");
+        }
     }
 }
 
@@ -400,10 +406,7 @@ fn flush(member: &Member, client: &Client) {
     if member.flushes.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
         return;
     }
-    match client.commit_consumer_state(CommitMode::Sync) {
-        Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}
-        Err(error) => tracing::debug!(group = %member.group, %error, "a commit failed and is repeated"),
-    }
+    commit_now(member, client);
     answer_flushes(member);
 }
 
@@ -449,8 +452,9 @@ impl Callbacks {
             self.hand_over();
         }
         let last = self.member.place().left(&keys);
-        if !lost {
-            commit_now(&self.member, client, &last);
+        if !lost && !last.is_empty() {
+            store(&self.member, client, &last);
+            commit_now(&self.member, client);
         }
         let unassigned = match client.rebalance_protocol() {
             RebalanceProtocol::Eager => client.unassign(),

@@ -6,7 +6,7 @@ use hook_broker::{Kafka, Options};
 use hook_kafka::KafkaLog;
 use hook_log::{AppendError, Log, Position, ReadError, Start, Topic, TopicSet};
 
-use crate::support::{number, numbers, settings_at, soon, topic, unique, until};
+use crate::support::{next, number, numbers, settings_at, topic, unique, until};
 
 /// An append without brokers must have failed by then.
 const BOUND: Duration = Duration::from_secs(25);
@@ -29,7 +29,7 @@ async fn a_broker_that_is_killed_and_comes_back() {
         log.subscribe(&format!("{prefix}.g"), TopicSet::one(events.clone()), Start::Beginning).await.unwrap();
     let mut read = Vec::new();
     while read.len() < 10 {
-        read.extend(soon("a record", reader.next(64)).await.unwrap());
+        read.extend(next(&mut *reader, 64).await);
     }
 
     kafka.kill(1).unwrap();
@@ -57,7 +57,7 @@ async fn a_broker_that_is_killed_and_comes_back() {
     // What was settled meanwhile may come again, for the group may have forgotten us.
     let mut seen = Vec::new();
     while !seen.contains(&10) {
-        for entry in soon("the record behind the outage", reader.next(64)).await.unwrap() {
+        for entry in next(&mut *reader, 64).await {
             seen.push(number(&entry));
             reader.commit(&entry.position).await.unwrap();
             read.push(entry);

@@ -13,7 +13,7 @@ use hook_core::{
     secret::Environment,
 };
 use hook_kafka::{KafkaLog, Settings};
-use hook_log::{Entry, Record, Topic};
+use hook_log::{Entry, Next, Record, Subscription, Topic};
 use rdkafka::{
     ClientConfig,
     admin::{AdminClient, AdminOptions, NewPartitions, ResourceSpecifier},
@@ -89,6 +89,18 @@ pub(crate) fn record(key: &str, value: &str) -> Record {
 
 pub(crate) fn number(entry: &Entry) -> u32 {
     String::from_utf8_lossy(&entry.value).parse().unwrap()
+}
+
+/// The next records, within patience.
+pub(crate) async fn next(subscription: &mut dyn Subscription, most: usize) -> Vec<Entry> {
+    soon("records", async {
+        loop {
+            if let Next::Entries(entries) = subscription.next(most).await.unwrap() {
+                return entries;
+            }
+        }
+    })
+    .await
 }
 
 /// Longer than anything that a test waits for.

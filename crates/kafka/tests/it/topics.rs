@@ -11,7 +11,7 @@ use rdkafka::{
     producer::{BaseProducer, BaseRecord, Producer},
 };
 
-use crate::support::{config, number, numbers, open, record, settings, soon, topic, unique};
+use crate::support::{config, next, number, numbers, open, record, settings, soon, topic, unique};
 
 async fn make(topic: &Topic, lanes: i32, config_of_topic: &[(&str, &str)]) {
     let admin: AdminClient<DefaultClientContext> = config().create().unwrap();
@@ -86,13 +86,13 @@ async fn gaps_at_the_end_and_between_are_passed_over() {
     let mut reader = log.subscribe(&format!("{prefix}.g"), topics.clone(), Start::Beginning).await.unwrap();
     let mut read = Vec::new();
     while read.len() < 2 {
-        read.extend(soon("a record", reader.next(8)).await.unwrap());
+        read.extend(next(&mut *reader, 8).await);
     }
     reader.commit(&read[1].position).await.unwrap();
     drop(reader);
     let mut reader = log.subscribe(&format!("{prefix}.g"), topics, Start::Beginning).await.unwrap();
     log.append(&topic(&prefix), vec![record("key", "2")]).await.unwrap();
-    let next = soon("the record behind the gap", reader.next(8)).await.unwrap();
+    let next = next(&mut *reader, 8).await;
     assert_eq!(next.iter().map(number).collect::<Vec<_>>(), [2]);
 }
 
@@ -160,7 +160,7 @@ async fn large_records_fit_where_the_log_made_the_topic() {
     assert!(read.value == large.value, "not what was stored");
     let topics = TopicSet::one(topic(&prefix));
     let mut reader = log.subscribe(&format!("{prefix}.g"), topics, Start::Beginning).await.unwrap();
-    let next = soon("25 MiB to be given out", reader.next(1)).await.unwrap();
+    let next = next(&mut *reader, 1).await;
     assert!(next[0].value == large.value, "not what was stored");
 }
 
