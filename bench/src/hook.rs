@@ -14,6 +14,13 @@ use crate::{
     process::{self, Process},
 };
 
+/// The roles, each a process of its own.
+pub(crate) struct Roles {
+    pub(crate) serve: Process,
+    relay: Process,
+    smash: Process,
+}
+
 /// A binary with a data directory of its own; the directory goes with it.
 pub(crate) struct Hook {
     binary: PathBuf,
@@ -33,15 +40,56 @@ impl Hook {
     /// Runs it, delivering to these.
     pub(crate) async fn run(&self, destinations: &[SocketAddr]) -> Result<Process> {
         let address = process::free_address()?;
-        let contract = self.folder.join("contract.toml");
-        std::fs::write(&contract, contract_text(address, destinations))?;
-        let errors = std::fs::File::create(self.folder.join("stderr.log"))?;
+        std::fs::write(self.contract(), contract_text(address, destinations))?;
+        self.start(self.command(&["run"])?, address).await
+    }
+
+    /// Runs its three roles on a log in Kafka, delivering to this one.
+    pub(crate) async fn run_roles(&self, brokers: &str, destination: SocketAddr) -> Result<Roles> {
+        let address = process::free_address()?;
+        let text = contract_text(address, &[destination])
+            .replace("target_topic = \"webhooks.core\"", "target_topic = \"webhooks.github\"");
+        std::fs::write(self.contract(), text + "\n[log]\nbackend = \"kafka\"\n")?;
+        let role = |args: &[&str]| -> Result<Command> {
+            let mut command = self.command(args)?;
+            command.env("KAFKA_BROKERS", brokers).env("KAFKA_SECURITY_PROTOCOL", "plaintext");
+            command.env("KAFKA_ALLOW_PLAINTEXT", "true");
+            Ok(command)
+        };
+        let serve = self.start(role(&["serve"])?, address).await?;
+        let relay = ["relay", "--topics", "webhooks.github", "--output-topic", "webhooks.core"];
+        let relay = Process::start_silent(role(&relay)?)?;
+        Ok(Roles { serve, relay, smash: Process::start_silent(role(&["smash"])?)? })
+    }
+
+    fn contract(&self) -> PathBuf {
+        self.folder.join("contract.toml")
+    }
+
+    fn log(&self) -> PathBuf {
+        self.folder.join("stderr.log")
+    }
+
+    fn command(&self, role: &[&str]) -> Result<Command> {
+        let errors = std::fs::File::options().create(true).append(true).open(self.log())?;
         let mut command = Command::new(&self.binary);
-        command.arg("--contract").arg(&contract).arg("--data").arg(self.folder.join("data")).arg("run");
+        command.arg("--contract").arg(self.contract()).arg("--data").arg(self.folder.join("data")).args(role);
         command.env("BENCH_SECRET", payload::SECRET).env("RUST_LOG", "warn").stderr(errors);
-        let log = self.folder.join("stderr.log");
+        Ok(command)
+    }
+
+    async fn start(&self, command: Command, address: SocketAddr) -> Result<Process> {
         let process = Process::start(command, address, "/ready").await;
-        process.with_context(|| format!("its output is in `{}`", log.display()))
+        process.with_context(|| format!("its output is in `{}`", self.log().display()))
+    }
+}
+
+impl Roles {
+    pub(crate) async fn stop(self) -> Result<()> {
+        for process in [self.serve, self.relay, self.smash] {
+            process.stop().await?;
+        }
+        Ok(())
     }
 }
 

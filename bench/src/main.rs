@@ -23,7 +23,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
-#[command(about = "Measures hook beside a baseline")]
+#[command(about = "Measures hook beside a baseline", args_conflicts_with_subcommands = true)]
 struct Args {
     #[command(subcommand)]
     command: Option<Command>,
@@ -36,9 +36,12 @@ struct Args {
     /// Small counts and short times: minutes instead of an hour
     #[arg(long)]
     quick: bool,
-    /// Only these cases; may be repeated
-    #[arg(long, value_name = "CASE", value_parser = cases::NAMES.to_vec())]
-    only: Vec<String>,
+    /// Only these cases; all but `kafka` when none is named
+    #[arg(value_name = "CASE", value_parser = cases::NAMES.to_vec())]
+    cases: Vec<String>,
+    /// The jars of Apache Kafka, for the case `kafka`
+    #[arg(long, value_name = "DIR")]
+    kafka_jars: Option<PathBuf>,
     /// Events stored before the costly half of the case `stored` [default: 10000000, quick 200000]
     #[arg(long, value_name = "N")]
     stored: Option<u64>,
@@ -72,7 +75,7 @@ fn main() -> ExitCode {
 fn measure(args: &Args) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let bench = cases::Bench::new(args)?;
-    let report = runtime.block_on(cases::run(&bench, &args.only))?;
+    let report = runtime.block_on(cases::run(&bench, &args.cases))?;
     println!("{}", if args.json { report.json() } else { report.table() });
     Ok(())
 }

@@ -65,6 +65,14 @@ impl Process {
         Ok(Duration::from_millis(ticks.context("no processor time")? * 1000 / TICKS))
     }
 
+    /// Starts it and waits for nothing: it has no HTTP port.
+    pub(crate) fn start_silent(mut command: Command) -> Result<Self> {
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        let child = command.spawn().with_context(|| format!("cannot start {command:?}"))?;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        Ok(Self { child, address, started_in: Duration::ZERO })
+    }
+
     /// Asks it to end (SIGTERM) and waits.
     pub(crate) async fn stop(mut self) -> Result<()> {
         let asked = Command::new("kill").arg(self.child.id().to_string()).status()?;

@@ -27,6 +27,17 @@ impl Report {
         self.push(case, what.into(), measured.into(), String::new(), "", None);
     }
 
+    /// The same beside another.
+    pub(crate) fn note_beside(
+        &mut self,
+        case: &'static str,
+        what: impl Into<String>,
+        measured: impl Into<String>,
+        beside: impl Into<String>,
+    ) {
+        self.push(case, what.into(), measured.into(), beside.into(), "", None);
+    }
+
     /// A figure beside another, and whether it is what was aimed at.
     pub(crate) fn row(
         &mut self,

@@ -4,11 +4,11 @@
 
 use anyhow::Result;
 
-use crate::repo;
+use crate::{kafka, repo};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Given to the bench: `--quick`, `--json`, `--only CASE`
+    /// Given to the bench: `--quick`, `--json`, names of cases
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     bench: Vec<String>,
 }
@@ -25,5 +25,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     ]))?;
     let release = repo::target().join("release");
     let mut bench = std::process::Command::new(release.join("bench"));
-    repo::run(bench.arg("--hook").arg(release.join("hook")).args(&args.bench))
+    bench.arg("--hook").arg(release.join("hook")).args(&args.bench);
+    if args.bench.iter().any(|arg| arg == "kafka") {
+        bench.arg("--kafka-jars").arg(kafka::libs()?);
+    }
+    repo::run(&mut bench)
 }

@@ -78,7 +78,7 @@ fn build() -> Result<PathBuf> {
 }
 
 /// The folder with the jars, fetched unless a former run fetched the same.
-fn libs() -> Result<PathBuf> {
+pub(crate) fn libs() -> Result<PathBuf> {
     let folder = repo::target().join("services").join("kafka");
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot make `{}`", folder.display()))?;
     // Two runs at once fetch it once.

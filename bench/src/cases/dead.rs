@@ -24,7 +24,7 @@ pub(super) async fn run(bench: &Bench, report: &mut Report) -> Result<()> {
     let mut sinks = [Sink::start().await?, Sink::start().await?, Sink::start().await?];
     let home = bench.hook("dead")?;
     let hook = home.run(&sinks.each_ref().map(|sink| sink.address)).await?;
-    let rate = latency::capacity(&hook, &sinks.each_ref(), bench.seconds(10, 3)).await? / 2.0;
+    let rate = latency::capacity(&hook, 16, &sinks.each_ref(), bench.seconds(10, 3)).await? / 2.0;
 
     let first = load(bench, &hook, &sinks, rate).await?;
     sinks[2].wait_for(first.accepted, Duration::from_secs(60)).await?;

@@ -23,7 +23,7 @@ pub(super) async fn run(bench: &Bench, report: &mut Report) -> Result<()> {
     let sink = Sink::start().await?;
     let home = bench.hook("latency")?;
     let hook = home.run(&[sink.address]).await?;
-    let capacity = capacity(&hook, &[&sink], bench.seconds(10, 3)).await?;
+    let capacity = capacity(&hook, 16, &[&sink], bench.seconds(10, 3)).await?;
     report.note("latency", "end to end with one destination, 16 connections", per_second(capacity));
 
     sink.forget();
@@ -48,9 +48,9 @@ pub(super) async fn run(bench: &Bench, report: &mut Report) -> Result<()> {
 }
 
 /// What goes through from end to end: events over the time until the last arrived.
-pub(super) async fn capacity(hook: &Process, sinks: &[&Sink], until: Until) -> Result<f64> {
+pub(super) async fn capacity(hook: &Process, connections: u64, sinks: &[&Sink], until: Until) -> Result<f64> {
     let begun = tokio::time::Instant::now();
-    let outcome = closed(hook, 16, until).run().await?.all_accepted()?;
+    let outcome = closed(hook, connections, until).run().await?.all_accepted()?;
     for sink in sinks {
         sink.wait_for(outcome.accepted(), Duration::from_secs(60)).await?;
     }

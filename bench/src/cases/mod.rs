@@ -8,6 +8,7 @@ mod accept;
 mod dead;
 mod drain;
 mod fanout;
+mod kafka;
 mod latency;
 mod stored;
 mod waiting;
@@ -30,7 +31,10 @@ use crate::{
 };
 
 /// The cases by name.
-pub(crate) const NAMES: [&str; 7] = ["accept", "latency", "dead", "drain", "waiting", "stored", "fanout"];
+pub(crate) const NAMES: [&str; 8] =
+    ["accept", "latency", "dead", "drain", "waiting", "stored", "fanout", KAFKA];
+/// The one that needs brokers, and runs only when it is named.
+const KAFKA: &str = "kafka";
 
 /// What the cases share.
 pub(crate) struct Bench {
@@ -38,6 +42,7 @@ pub(crate) struct Bench {
     data: PathBuf,
     quick: bool,
     stored: u64,
+    kafka_jars: Option<PathBuf>,
     /// One 1 KiB append with its `fdatasync`: median and 99th percentile.
     fsync: (Duration, Duration),
 }
@@ -53,7 +58,8 @@ impl Bench {
         let data = args.data.canonicalize()?;
         let stored = args.stored.unwrap_or(if args.quick { 200_000 } else { 10_000_000 });
         let fsync = fsync(&data)?;
-        Ok(Self { hook, data, quick: args.quick, stored, fsync })
+        let kafka_jars = args.kafka_jars.clone();
+        Ok(Self { hook, data, quick: args.quick, stored, kafka_jars, fsync })
     }
 
     /// A value for the full run, or for the quick one.
@@ -80,11 +86,12 @@ impl Bench {
 }
 
 /// Runs the cases that were asked for; all of them when none was.
-pub(crate) async fn run(bench: &Bench, only: &[String]) -> Result<Report> {
+pub(crate) async fn run(bench: &Bench, named: &[String]) -> Result<Report> {
     let mut report = Report::default();
     describe(bench, &mut report);
     for name in NAMES {
-        if !only.is_empty() && !only.iter().any(|one| one == name) {
+        let wanted = if named.is_empty() { name != KAFKA } else { named.iter().any(|one| one == name) };
+        if !wanted {
             continue;
         }
         let outcome = match name {
@@ -94,7 +101,8 @@ pub(crate) async fn run(bench: &Bench, only: &[String]) -> Result<Report> {
             "drain" => drain::run(bench, &mut report).await,
             "waiting" => waiting::run(bench, &mut report).await,
             "stored" => stored::run(bench, &mut report).await,
-            _ => fanout::run(bench, &mut report).await,
+            "fanout" => fanout::run(bench, &mut report).await,
+            _ => kafka::run(bench, &mut report).await,
         };
         if let Err(error) = outcome {
             report.row(name, "could not be measured", (format!("{error:#}"), String::new()), ("", false));

@@ -8,7 +8,7 @@ use super::{Document, Finding};
 
 /// A workspace crate and the workspace crates that it may use.
 const EDGES: &[(&str, &[&str])] = &[
-    ("bench", &[]),
+    ("bench", &["hook-broker"]),
     (
         "hook",
         &["hook-adapters", "hook-core", "hook-event", "hook-kafka", "hook-ledger", "hook-log", "hook-sdk"],

@@ -13,6 +13,7 @@ mod crash;
 mod dead_letters;
 mod debug;
 mod delivery;
+mod kafka_chaos;
 mod lifecycle;
 mod manager;
 mod octokit;

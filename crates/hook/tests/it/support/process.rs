@@ -108,6 +108,11 @@ impl Hook {
 
     /// Starts it without waiting; a new address each time.
     pub(crate) fn spawn(&mut self, role: &str) {
+        self.spawn_with(&[role]);
+    }
+
+    /// The same with a role's own arguments.
+    pub(crate) fn spawn_with(&mut self, args: &[&str]) {
         assert!(self.child.is_none(), "it runs already");
         self.address = match &self.inherited {
             Some((socket, _)) => socket.local_addr().unwrap(),
@@ -115,7 +120,7 @@ impl Hook {
         };
         self.write_contract();
         let stderr = File::options().create(true).append(true).open(self.log_file()).unwrap();
-        let mut command = self.command(&[role]);
+        let mut command = self.command(args);
         command.stdin(Stdio::null());
         if let Some((socket, name)) = &self.inherited {
             command = with_socket(&command, socket, name);
