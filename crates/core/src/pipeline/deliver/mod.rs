@@ -22,6 +22,7 @@ mod handover;
 mod lanes;
 mod letter;
 mod note;
+mod pending;
 mod redeliver;
 mod route;
 mod settle;

@@ -9,9 +9,10 @@ use tokio::time::Instant;
 use super::{
     attempt::{Answer, Outcome},
     breaker::Failed,
-    engine::{Engine, Last, Pending},
+    engine::Engine,
     letter::{Letter, Reason},
     note::{self, Subject},
+    pending::{Last, Pending},
     status::LastError,
     window::Id,
 };
