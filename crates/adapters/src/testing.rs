@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hook_core::{driver::BuildContext, inherited::Inherited, secret::Environment};
+use hook_core::{driver::BuildContext, inherited::Inherited, plan::KafkaConnection, secret::Environment};
 use hook_event::{Clock, Entropy, Event, EventId, Meta};
 use jiff::Timestamp;
 
@@ -35,5 +35,6 @@ pub(crate) fn context(variables: &[(&str, &str)]) -> BuildContext {
         clock: Clock::of(|| Timestamp::from_second(NOW).unwrap()),
         entropy: Entropy::SYSTEM,
         inherited: Inherited::default(),
+        kafka: KafkaConnection::default(),
     }
 }

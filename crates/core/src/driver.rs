@@ -15,8 +15,10 @@ use toml::{Spanned, de::DeValue};
 
 use crate::{
     inherited::Inherited,
+    plan::KafkaConnection,
     ports::{Egress, Ingress},
     secret::{Environment, SecretRef},
+    source::Pick,
 };
 
 /// Reads a driver's own keys off a table; its errors carry their place in the file.
@@ -54,6 +56,43 @@ pub type EgressDriver = Driver<dyn EgressConfig>;
 /// One kind of hook that a contract can configure under `plugins`.
 pub type PluginDriver = Driver<dyn Hook>;
 
+/// The rows of two tables as one, alphabetical as both are; `N` is how many there are.
+pub const fn merged<T: ?Sized, const N: usize>(one: &[Driver<T>], other: &[Driver<T>]) -> [Driver<T>; N] {
+    assert!(one.len() + other.len() == N && N > 0, "`N` is the number of rows");
+    let (mut left, mut right) = (0, 0);
+    let mut rows = [if one.is_empty() { other[0] } else { one[0] }; N];
+    while left + right < N {
+        let from_one = right == other.len() || (left < one.len() && is_before(one[left].name, other[right].name));
+        rows[left + right] = if from_one { one[left] } else { other[right] };
+        if from_one {
+            left += 1;
+        } else {
+            right += 1;
+        }
+    }
+    rows
+}
+
+const fn is_before(one: &str, other: &str) -> bool {
+    let (one, other) = (one.as_bytes(), other.as_bytes());
+    let mut at = 0;
+    while at < one.len() && at < other.len() {
+        if one[at] != other[at] {
+            return one[at] < other[at];
+        }
+        at += 1;
+    }
+    one.len() < other.len()
+}
+
+impl<T: ?Sized> Clone for Driver<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T: ?Sized> Copy for Driver<T> {}
+
 /// An ingress adapter as the contract wrote it.
 #[async_trait]
 pub trait IngressConfig: fmt::Debug + Send + Sync {
@@ -74,6 +113,13 @@ pub trait IngressConfig: fmt::Debug + Send + Sync {
 
     /// Where it takes webhooks, `{source}` standing for the source; none for what is not HTTP.
     fn url_template(&self) -> Option<String> {
+        None
+    }
+
+    /// The source of what it brings in, for an ingress that knows its senders by itself.
+    /// Where it names one that the contract does not describe, that one is believed for
+    /// its transport.
+    fn source(&self) -> Option<&Pick> {
         None
     }
 
@@ -133,6 +179,8 @@ pub struct BuildContext {
     pub entropy: Entropy,
     /// Sockets that were opened for the process before it began.
     pub inherited: Inherited,
+    /// How the contract's own log is reached, where that is in Kafka.
+    pub kafka: KafkaConnection,
 }
 
 /// Why an adapter could not be built.

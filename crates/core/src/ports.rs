@@ -30,8 +30,36 @@ pub trait Accept: Send + Sync {
     /// Verifies, normalizes and stores. **`Accepted` means stored durably.**
     async fn accept(&self, raw: RawEvent) -> Result<Answer, Refusal>;
 
+    /// Keeps what was refused and has no sender who could be told, as a dead letter.
+    /// **Durable when this returns**; refused only by [`Refusal::Unavailable`].
+    async fn set_aside(&self, refused: Refused) -> Result<(), Refusal>;
+
     /// Whether events can be taken now.
     fn readiness(&self) -> Readiness;
+}
+
+/// What an ingress knows of its senders by itself, without any signature.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transport {
+    /// How, such as `kafka:sasl_ssl`.
+    pub by: Arc<str>,
+    /// Whether nobody on the way could have written or changed it.
+    pub protected: bool,
+}
+
+/// Something that was refused and cannot be sent again by anybody.
+#[derive(Clone)]
+pub struct Refused {
+    /// The ingress adapter's id.
+    pub adapter: Arc<str>,
+    /// Where it lies, such as `orders/3/17`.
+    pub position: String,
+    /// Where it came from, for the count: a topic.
+    pub topic: String,
+    /// Its bytes.
+    pub body: Bytes,
+    /// Why.
+    pub refusal: Refusal,
 }
 
 /// Bytes as they came, not yet believed.
@@ -51,6 +79,8 @@ pub struct RawEvent {
     pub headers: HeaderMap,
     /// The body, byte for byte.
     pub body: Bytes,
+    /// What the ingress itself knows of the sender; none where anybody can connect.
+    pub transport: Option<Transport>,
     /// Who sent it, after trusted proxies were taken off.
     pub peer: Option<IpAddr>,
     /// When its first byte was read.
@@ -310,6 +340,16 @@ impl DeliverError {
             | Self::Refused(failure)
             | Self::Halted(failure) => failure,
         }
+    }
+}
+
+impl std::fmt::Debug for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Refused")
+            .field("adapter", &self.adapter)
+            .field("position", &self.position)
+            .field("refusal", &self.refusal)
+            .finish_non_exhaustive()
     }
 }
 

@@ -21,8 +21,8 @@ pub struct DeadLetter {
     pub failed_at: Timestamp,
     /// What a person should read first.
     pub error: String,
-    /// `refused`, `exhausted`, `expired`, `hook_denied`, `when_failed`, `unroutable` or
-    /// `malformed`.
+    /// `refused`, `exhausted`, `expired`, `hook_denied`, `when_failed`, `unroutable`,
+    /// `malformed`, or what an ingress was told: `unverified`, `too_large`, …
     pub reason: String,
     /// How many attempts were made.
     pub attempts: u32,

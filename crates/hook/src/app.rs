@@ -269,6 +269,7 @@ impl Builder<'_> {
             clock: Clock::SYSTEM,
             entropy: Entropy::SYSTEM,
             inherited: self.inherited.clone(),
+            kafka: self.plan.log.backend.connection(),
         }
     }
 }

@@ -106,6 +106,7 @@ impl Handler {
             method: parts.method,
             path: parts.uri.path().to_owned(),
             query: parts.uri.query().map(str::to_owned),
+            transport: None,
             peer: Some(peer::sender(socket, &parts.headers, &self.trusted_proxies)),
             headers: parts.headers,
             body: Bytes::new(),
@@ -162,7 +163,7 @@ fn announced(headers: &HeaderMap) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use async_trait::async_trait;
-    use hook_core::ports::Readiness;
+    use hook_core::ports::{Readiness, Refused};
     use jiff::Timestamp;
     use tokio::sync::{Notify, Semaphore};
 
@@ -187,6 +188,10 @@ mod tests {
             Ok(Answer::Suppressed)
         }
 
+        async fn set_aside(&self, _: Refused) -> Result<(), Refusal> {
+            Ok(())
+        }
+
         fn readiness(&self) -> Readiness {
             Readiness { ready: true, profile: String::new(), validation_mode: String::new(), reason: None }
         }
@@ -204,6 +209,7 @@ mod tests {
             query: None,
             headers: HeaderMap::new(),
             body: Bytes::new(),
+            transport: None,
             peer: None,
             received_at: Timestamp::UNIX_EPOCH,
         };

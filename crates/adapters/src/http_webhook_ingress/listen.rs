@@ -254,7 +254,7 @@ impl Drop for Begun {
 mod tests {
     use std::net::IpAddr;
 
-    use hook_core::ports::{Answer, RawEvent, Readiness, Refusal};
+    use hook_core::ports::{Answer, RawEvent, Readiness, Refusal, Refused};
     use hook_event::{Clock, Entropy};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -276,6 +276,10 @@ mod tests {
         async fn accept(&self, _: RawEvent) -> Result<Answer, Refusal> {
             self.0.send(()).unwrap();
             std::future::pending().await
+        }
+
+        async fn set_aside(&self, _: Refused) -> Result<(), Refusal> {
+            Ok(())
         }
 
         fn readiness(&self) -> Readiness {

@@ -15,7 +15,8 @@ use hook_adapters::{EGRESS, INGRESS};
 use hook_core::{
     driver::{BuildContext, BuildError, EgressConfig, IngressConfig},
     inherited::Inherited,
-    ports::{Accept, Answer, Egress, RawEvent, Readiness, Refusal, RunError},
+    plan::KafkaConnection,
+    ports::{Accept, Answer, Egress, RawEvent, Readiness, Refusal, Refused, RunError},
     secret::Environment,
 };
 use hook_event::{Clock, Entropy, Event, EventId, Meta};
@@ -56,6 +57,7 @@ fn context(variables: &[(&str, &str)]) -> BuildContext {
         clock: Clock::of(|| Timestamp::from_second(NOW).unwrap()),
         entropy: Entropy::SYSTEM,
         inherited: Inherited::default(),
+        kafka: KafkaConnection::default(),
     }
 }
 
@@ -141,6 +143,10 @@ impl Accept for Script {
     async fn accept(&self, raw: RawEvent) -> Result<Answer, Refusal> {
         self.seen.lock().unwrap().push(raw.clone());
         (self.take)(raw).await
+    }
+
+    async fn set_aside(&self, _: Refused) -> Result<(), Refusal> {
+        Err(Refusal::Malformed("HTTP tells its senders".into()))
     }
 
     fn readiness(&self) -> Readiness {

@@ -4,6 +4,7 @@ use super::{parse::Contract, report::Report, written::Text};
 use crate::{
     glob::Glob,
     plan::{Backend, Plan},
+    source::Algorithm,
 };
 
 pub(super) fn lint(contract: &Contract, plan: &Plan, report: &mut Report) {
@@ -15,11 +16,24 @@ pub(super) fn lint(contract: &Contract, plan: &Plan, report: &mut Report) {
     absent_drivers(contract, report);
     odd_globs(contract, report);
     reserved_topics(contract, plan, report);
+    mute_sources(plan, report);
     foreign_topics(contract, plan, report);
     if plan.ingress.is_empty() {
         let finding =
             report.lint("no_input", 0..0, format!("the profile `{}` takes nothing in", plan.profile));
         finding.help("list `serve_adapters`");
+    }
+}
+
+/// A source that is believed for its transport, and no ingress that has such a one.
+fn mute_sources(plan: &Plan, report: &mut Report) {
+    if plan.ingress.iter().any(|adapter| adapter.config.source().is_some()) {
+        return;
+    }
+    for (name, _) in plan.sources.iter().filter(|(_, source)| source.spec.algorithm == Algorithm::Transport) {
+        let title = format!("nothing can send as the source `{name}`: `transport` is no proof over HTTP");
+        let finding = report.lint("mute_source", 0..0, title);
+        finding.help("list a `kafka_ingress` in `serve_adapters`, or give the source a preset that verifies");
     }
 }
 

@@ -19,6 +19,7 @@ use crate::{
         AdminPlan, DeliveryPolicy, DestinationPlan, IngressPlan, Plan, ServeRoute, SmashRoute, StartFrom,
         Unrouted, ValidationMode,
     },
+    source,
 };
 
 /// The profile of seed contracts.
@@ -45,7 +46,7 @@ pub(super) fn resolve(
     references(contract, profile, report);
     let active_smash: Vec<_> =
         smash_routes.into_iter().filter(|(route, _)| listed.1.contains(&route.id)).collect();
-    let plan = Plan {
+    let mut plan = Plan {
         app,
         profile: name.to_owned(),
         profile_label: profile.label.clone(),
@@ -64,6 +65,7 @@ pub(super) fn resolve(
         admin: AdminPlan { bind: contract.admin.bind },
         transports: transports(contract, report),
     };
+    vouched_for(&mut plan);
     outputs(contract, &plan, report);
     Some(plan)
 }
@@ -309,6 +311,16 @@ fn start_from(text: &w::Text, report: &mut Report) -> StartFrom {
             finding.help("write `beginning`, `now`, or an RFC 3339 time such as `2026-11-21T10:00:00Z`");
             StartFrom::Beginning
         }),
+    }
+}
+
+/// A source that an ingress vouches for needs no section of its own.
+fn vouched_for(plan: &mut Plan) {
+    let named = plan.ingress.iter().filter_map(|adapter| adapter.config.source()?.literal().map(str::to_owned));
+    for name in named.collect::<Vec<_>>() {
+        if let Some(preset) = source::vouched_for() {
+            plan.sources.entry(name).or_insert(preset);
+        }
     }
 }
 

@@ -132,6 +132,16 @@ pub struct SaslPlan {
     pub password_env: Option<String>,
 }
 
+impl Backend {
+    /// How the log's cluster is reached, where it is in one.
+    pub fn connection(&self) -> KafkaConnection {
+        match self {
+            Self::Embedded => KafkaConnection::default(),
+            Self::Kafka(kafka) => kafka.connection.clone(),
+        }
+    }
+}
+
 impl KafkaPlan {
     /// Whether a topic of the cluster belongs to this log; `dead_letters` is its topic of those.
     pub fn holds(&self, topic: &str, dead_letters: &Topic) -> bool {

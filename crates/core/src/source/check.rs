@@ -37,7 +37,7 @@ impl Problems {
     }
 
     fn secrets(&mut self, plan: &SourcePlan) {
-        let none = plan.spec.algorithm == Algorithm::None;
+        let none = !plan.spec.algorithm.uses_secrets();
         let unnamed = plan.secrets.is_empty() && !none;
         self.when(
             unnamed,
@@ -47,7 +47,7 @@ impl Problems {
         self.when(
             none && !plan.secrets.is_empty(),
             "secret_env",
-            "the algorithm `none` verifies nothing and uses no secret",
+            &format!("the algorithm `{}` uses no secret", plan.spec.algorithm.name()),
         );
         let is_name =
             |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
@@ -61,18 +61,18 @@ impl Problems {
     }
 
     fn unused(&mut self, spec: &SourceSpec) {
-        use Algorithm::{Equality, None, StandardWebhooks};
+        use Algorithm::{Equality, None, StandardWebhooks, Transport};
         let written = [
-            ("signature_headers", !spec.signature_headers.is_empty(), &[None][..]),
-            ("prefix", !spec.prefix.is_empty(), &[None, StandardWebhooks]),
-            ("encoding", spec.encoding.is_some(), &[None, StandardWebhooks]),
-            ("separator", spec.separator.is_some(), &[None, StandardWebhooks]),
-            ("signature_field", spec.signature_field.is_some(), &[None, StandardWebhooks]),
-            ("content", spec.content.is_some(), &[None, StandardWebhooks, Equality]),
-            ("id_header", spec.id_header.is_some(), &[None, Equality]),
-            ("public_url", spec.public_url.is_some(), &[None, StandardWebhooks, Equality]),
-            ("secret_encoding", spec.secret_encoding.is_some(), &[None, StandardWebhooks]),
-            ("timestamp", spec.timestamp.is_some(), &[None]),
+            ("signature_headers", !spec.signature_headers.is_empty(), &[Transport, None][..]),
+            ("prefix", !spec.prefix.is_empty(), &[Transport, None, StandardWebhooks]),
+            ("encoding", spec.encoding.is_some(), &[Transport, None, StandardWebhooks]),
+            ("separator", spec.separator.is_some(), &[Transport, None, StandardWebhooks]),
+            ("signature_field", spec.signature_field.is_some(), &[Transport, None, StandardWebhooks]),
+            ("content", spec.content.is_some(), &[Transport, None, StandardWebhooks, Equality]),
+            ("id_header", spec.id_header.is_some(), &[Transport, None, Equality]),
+            ("public_url", spec.public_url.is_some(), &[Transport, None, StandardWebhooks, Equality]),
+            ("secret_encoding", spec.secret_encoding.is_some(), &[Transport, None, StandardWebhooks]),
+            ("timestamp", spec.timestamp.is_some(), &[Transport, None]),
         ];
         for (key, written, idle) in written {
             let message = format!("has no use with the algorithm `{}`", spec.algorithm.name());
@@ -81,7 +81,7 @@ impl Problems {
     }
 
     fn scheme(&mut self, spec: &SourceSpec) {
-        let verifies = spec.algorithm != Algorithm::None;
+        let verifies = spec.algorithm.uses_secrets();
         self.when(
             verifies && spec.signature_headers.is_empty(),
             "signature_headers",

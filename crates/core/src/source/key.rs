@@ -35,7 +35,9 @@ impl Key {
                 let private = standard::Key::parse(text).ok().filter(|_| !text.starts_with("whpk_"));
                 Ok(Self::Standard { public, private })
             }
-            Algorithm::None => Err("`none` uses no secret".to_owned()),
+            Algorithm::Transport | Algorithm::None => {
+                Err(format!("`{}` uses no secret", spec.algorithm.name()))
+            }
         }
     }
 

@@ -41,7 +41,7 @@ use request::{Reading, Request};
 
 pub use check::check;
 pub use content::Content;
-pub use contract::{parse, schema, seed_default};
+pub use contract::{parse, schema, seed_default, vouched_for};
 pub use json::Pointer;
 pub use pick::Pick;
 pub use presets::{PRESETS, Preset, preset};
@@ -117,7 +117,7 @@ impl Source {
     pub fn build(name: &str, plan: &SourcePlan, environment: &Environment) -> Result<Self, SourceError> {
         let spec = Arc::clone(&plan.spec);
         let mut keys = Vec::new();
-        if spec.algorithm != Algorithm::None {
+        if spec.algorithm.uses_secrets() {
             for secret in &plan.secrets {
                 let text = environment
                     .secret(secret)

@@ -79,9 +79,9 @@ impl Source {
             subject,
             verified_by: by.to_owned(),
             payload: item.payload,
-            flags: match spec.algorithm {
-                Algorithm::None => vec!["unverified".to_owned()],
-                _ => Vec::new(),
+            flags: match is_unverified(item.request, spec.algorithm) {
+                true => vec!["unverified".to_owned()],
+                false => Vec::new(),
             },
         })
     }
@@ -108,6 +108,16 @@ impl Source {
     fn no_type(&self) -> Refusal {
         let picks: Vec<String> = self.spec.event_type.iter().map(|pick| format!("`{pick}`")).collect();
         Refusal::Malformed(format!("the event's type is missing, expected {}", picks.join(" or ")))
+    }
+}
+
+/// Whether nothing stands behind the event: no proof was asked for, or the transport
+/// that vouches for it can be forged on the way.
+fn is_unverified(request: &Request, algorithm: Algorithm) -> bool {
+    match algorithm {
+        Algorithm::None => true,
+        Algorithm::Transport => !request.raw.transport.as_ref().is_some_and(|proof| proof.protected),
+        _ => false,
     }
 }
 

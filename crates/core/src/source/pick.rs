@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use http::HeaderMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
@@ -53,6 +54,28 @@ impl Pick {
     /// The text, or none when a place that it needs is empty or missing.
     pub(super) fn fill(&self, look: &dyn Fn(&Place) -> Option<String>) -> Option<String> {
         fill(&self.0, look).filter(|text| !text.is_empty())
+    }
+
+    /// The text, filled in from headers alone; none when a place that it needs is not there.
+    pub fn fill_from(&self, headers: &HeaderMap) -> Option<String> {
+        let text = |header: &Header| headers.get(header.as_str()).map(|value| value.as_bytes());
+        self.fill(&|place| match place {
+            Place::Header(header) => Some(std::str::from_utf8(text(header)?).ok()?.to_owned()),
+            Place::Query(_) | Place::Pointer(_) => None,
+        })
+    }
+
+    /// The whole text, where there is no place in it.
+    pub fn literal(&self) -> Option<&str> {
+        match self.0.as_slice() {
+            [Part::Literal(text)] => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Whether it looks at headers alone.
+    pub fn needs_only_headers(&self) -> bool {
+        self.places().all(|place| matches!(place, Place::Header(_)))
     }
 
     /// The places in it.

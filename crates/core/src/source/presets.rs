@@ -37,6 +37,7 @@ pub const PRESETS: &[Preset] = &[
     preset!("gitlab", Some("GITLAB_TOKEN"), "GitLab webhooks with a secret token"),
     preset!("gitlab-signed", Some("GITLAB_SIGNING_TOKEN"), "GitLab webhooks with a signing token"),
     preset!("hmac", Some("HMAC_SECRET"), "Anything that sends `X-Signature: <hex HMAC-SHA256 of the body>`"),
+    preset!("kafka", None, "Records of a Kafka cluster that `kafka_ingress` is connected to"),
     preset!("linear", Some("HMAC_SECRET_LINEAR"), "Linear webhooks"),
     preset!("none", None, "Anything at all, unverified; events carry the flag `unverified`"),
     preset!("shopify", Some("SHOPIFY_CLIENT_SECRET"), "Shopify webhooks"),

@@ -43,10 +43,10 @@ impl Request {
         self.body.get_or_init(|| reading.read(&self.raw)).as_ref().map_err(Clone::clone)
     }
 
-    /// The one value of a header; none when it is missing, repeated or not text.
+    /// The one value of a header; none when it is missing, repeated or not UTF-8.
     pub(super) fn header(&self, header: &Header) -> Option<&str> {
         let mut values = self.raw.headers.get_all(header.as_str()).iter();
-        let value = values.next()?.to_str().ok()?;
+        let value = std::str::from_utf8(values.next()?.as_bytes()).ok()?;
         values.next().is_none().then(|| value.trim())
     }
 

@@ -90,6 +90,9 @@ pub enum Algorithm {
     StandardWebhooks,
     /// The header holds the secret itself.
     Equality,
+    /// The ingress itself knows who sends, as `kafka_ingress` does; what anybody can
+    /// connect to, such as HTTP, proves nothing here.
+    Transport,
     /// Nothing is verified.
     None,
 }
@@ -231,6 +234,11 @@ impl SourceSpec {
 }
 
 impl Algorithm {
+    /// Whether a secret proves who sent it.
+    pub(super) fn uses_secrets(self) -> bool {
+        !matches!(self, Self::Transport | Self::None)
+    }
+
     /// The name in a contract.
     pub fn name(self) -> &'static str {
         match self {
@@ -240,6 +248,7 @@ impl Algorithm {
             Self::Ed25519 => "ed25519",
             Self::StandardWebhooks => "standard-webhooks",
             Self::Equality => "equality",
+            Self::Transport => "transport",
             Self::None => "none",
         }
     }

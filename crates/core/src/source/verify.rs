@@ -34,8 +34,14 @@ pub(super) const BASE64URL: GeneralPurpose = GeneralPurpose::new(
 impl Source {
     /// The scheme and the secret's name that the request was verified by.
     pub(super) fn believe(&self, request: &Request, now: Timestamp) -> Result<String, Refusal> {
-        if self.spec.algorithm == Algorithm::None {
-            return Ok(Algorithm::None.name().to_owned());
+        match (self.spec.algorithm, &request.raw.transport) {
+            (Algorithm::None, _) => return Ok(Algorithm::None.name().to_owned()),
+            (Algorithm::Transport, Some(proof)) => return Ok(format!("transport:{}", proof.by)),
+            (Algorithm::Transport, None) => {
+                let why = "this source sends through an ingress that knows its senders, and this is none";
+                return Err(unverified(why.to_owned()));
+            }
+            _ => {}
         }
         let values = self.header_values(request)?;
         let secret = match self.spec.algorithm {

@@ -111,6 +111,7 @@ async fn send(acceptor: &Acceptor, delivery: &str) -> Result<Answer, Refusal> {
             query: None,
             headers,
             body: Bytes::from_static(BODY.as_bytes()),
+            transport: None,
             peer: None,
             received_at: now(),
         })

@@ -20,6 +20,7 @@
 //! A batch stands or falls together: one event that a hook denies or no route takes
 //! refuses the request, so that its sender never has to guess which part arrived.
 
+mod aside;
 mod batch;
 mod claim;
 mod cooldown;
@@ -37,7 +38,7 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use async_trait::async_trait;
 use hook_event::{Clock, Entropy, EventId};
-use hook_log::Log;
+use hook_log::{Log, Topic};
 
 pub use self::gate::AcceptorError;
 use self::{
@@ -53,7 +54,7 @@ use self::{
 use crate::{
     metrics::Metrics,
     plan::{Plan, ValidationMode},
-    ports::{Accept, Answer, Claims, RawEvent, Readiness, Refusal, Reservation, claim_key},
+    ports::{Accept, Answer, Claims, RawEvent, Readiness, Refusal, Refused, Reservation, claim_key},
     source::{Draft, Source},
 };
 
@@ -64,6 +65,7 @@ pub struct Acceptor {
     peers: Option<PeerRate>,
     claims: Arc<dyn Claims>,
     store: Store,
+    dead_letters: Topic,
     notes: Notes,
     clock: Clock,
     entropy: Entropy,
@@ -97,6 +99,7 @@ impl Acceptor {
             peers: rate(plan.accept.peer_rate_per_minute)?.map(PeerRate::per_minute),
             claims,
             store: Store::new(log, plan.accept.append_timeout, clock, notes.clone()),
+            dead_letters: plan.log.dead_letters.clone(),
             notes,
             clock,
             entropy,
@@ -203,6 +206,10 @@ impl Accept for Acceptor {
         let answer = self.take(raw).await;
         self.notes.answered(&source, &adapter, &answer);
         answer
+    }
+
+    async fn set_aside(&self, refused: Refused) -> Result<(), Refusal> {
+        self.keep_letter(refused).await
     }
 
     fn readiness(&self) -> Readiness {

@@ -72,6 +72,14 @@ fn detail(refusal: &Refusal) -> String {
     }
 }
 
+/// A refusal as a dead letter has it.
+pub(super) fn reason(refusal: &Refusal) -> &'static str {
+    match refusal {
+        Refusal::Denied { .. } => "hook_denied",
+        other => refused(other),
+    }
+}
+
 /// The answer as a label.
 fn name(answer: &Result<Answer, Refusal>) -> &'static str {
     match answer {
@@ -79,15 +87,21 @@ fn name(answer: &Result<Answer, Refusal>) -> &'static str {
         Ok(Answer::Duplicate { .. }) => "duplicate",
         Ok(Answer::Suppressed) => "suppressed",
         Ok(Answer::Handshake(_)) => "handshake",
-        Err(Refusal::UnknownSource(_)) => "unknown_source",
-        Err(Refusal::RateLimited { .. }) => "rate_limited",
-        Err(Refusal::Unverified(_)) => "unverified",
-        Err(Refusal::MethodNotAllowed(_)) => "method_not_allowed",
-        Err(Refusal::Malformed(_)) => "malformed",
-        Err(Refusal::UnsupportedMediaType(_)) => "unsupported_media_type",
-        Err(Refusal::Denied { .. }) => "denied",
-        Err(Refusal::Unroutable { .. }) => "unroutable",
-        Err(Refusal::TooLarge { .. }) => "too_large",
-        Err(Refusal::Unavailable { .. }) => "unavailable",
+        Err(refusal) => refused(refusal),
+    }
+}
+
+fn refused(refusal: &Refusal) -> &'static str {
+    match refusal {
+        Refusal::UnknownSource(_) => "unknown_source",
+        Refusal::RateLimited { .. } => "rate_limited",
+        Refusal::Unverified(_) => "unverified",
+        Refusal::MethodNotAllowed(_) => "method_not_allowed",
+        Refusal::Malformed(_) => "malformed",
+        Refusal::UnsupportedMediaType(_) => "unsupported_media_type",
+        Refusal::Denied { .. } => "denied",
+        Refusal::Unroutable { .. } => "unroutable",
+        Refusal::TooLarge { .. } => "too_large",
+        Refusal::Unavailable { .. } => "unavailable",
     }
 }

@@ -100,6 +100,8 @@ fn what_cannot_work_is_found_before_it_runs() {
     found("preset = 'none'", "", &[]);
     found("preset = 'none'\nsecret_env = 'S'", "", &[("secret_env", "uses no secret")]);
     found("preset = 'github'\nsecret_env = 'hunter2!'", "", &[("secret_env", "never the secret itself")]);
+    found("preset = 'kafka'", "", &[]);
+    found("preset = 'kafka'\nsecret_env = 'S'", "", &[("secret_env", "`transport` uses no secret")]);
     for key in [
         "signature_headers = ['X']",
         "prefix = 'a'",
@@ -114,6 +116,7 @@ fn what_cannot_work_is_found_before_it_runs() {
     ] {
         let name = key.split(' ').next().unwrap();
         found(NONE, key, &[(name, "has no use with the algorithm `none`")]);
+        found("preset = 'kafka'\n", key, &[(name, "has no use with the algorithm `transport`")]);
     }
     found("preset = 'svix'\nsecret_env = 'S'\n", "content = '{body}'", &[("content", "has no use")]);
     found("preset = 'gitlab'\nsecret_env = 'S'\n", "id_header = 'X'", &[("id_header", "has no use")]);

@@ -7,6 +7,7 @@ mod keys;
 mod presets;
 mod random;
 mod schemes;
+mod transport;
 
 use bytes::Bytes;
 use hook_event::Entropy;
@@ -56,6 +57,7 @@ pub(super) fn post(body: impl Into<Bytes>, headers: &[(&str, &str)]) -> RawEvent
         query: None,
         headers: map,
         body: body.into(),
+        transport: None,
         peer: None,
         received_at: at(0),
     }

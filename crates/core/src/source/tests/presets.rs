@@ -266,7 +266,8 @@ fn what_a_provider_signed_is_taken_and_named() {
 fn every_preset_has_a_vector_and_reads_as_a_contract_would_write_it() {
     for preset in PRESETS {
         let known = VECTORS.iter().any(|vector| vector.preset == preset.name);
-        assert!(known || preset.name == "none", "{} has no vector", preset.name);
+        let needs_one = !matches!(preset.name, "kafka" | "none");
+        assert!(known || !needs_one, "{} has no vector", preset.name);
         let secret = preset.secret_env.map(|name| format!("secret_env = \"{name}\"\n")).unwrap_or_default();
         let by_name = plan(&format!("{secret}preset = \"{}\"", preset.name)).unwrap();
         let inline = plan(&format!("{secret}{}", preset.text)).unwrap();
@@ -374,7 +375,7 @@ fn any_of_two_live_secrets_verifies_and_the_event_says_which() {
 fn what_a_preset_signs_it_verifies() {
     let now = at(NOW);
     let body = r#"{"type":"ping","webhookTimestamp":1700000000000}"#;
-    for preset in PRESETS {
+    for preset in PRESETS.iter().filter(|preset| preset.name != "kafka") {
         let secret = match preset.name {
             "discord" => ED25519_PRIVATE,
             "gitlab-signed" | "standard-webhooks" | "svix" => WHSEC,

@@ -217,6 +217,7 @@ fn post(source: &str, body: &str) -> RawEvent {
             .into_iter()
             .collect::<HeaderMap>(),
         body: Bytes::copy_from_slice(body.as_bytes()),
+        transport: None,
         peer: None,
         received_at: now(),
     }
