@@ -28,6 +28,3 @@ pub const INGRESS: &[IngressDriver] = &[http_webhook_ingress::DRIVER];
 /// Drivers that take events out, alphabetical.
 pub const EGRESS: &[EgressDriver] =
     &[http_output::DRIVER, jsonl_output::DRIVER, openclaw_http_output::DRIVER, stdout_output::DRIVER];
-
-#[cfg(test)]
-mod tests;

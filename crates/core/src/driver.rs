@@ -62,7 +62,8 @@ pub const fn merged<T: ?Sized, const N: usize>(one: &[Driver<T>], other: &[Drive
     let (mut left, mut right) = (0, 0);
     let mut rows = [if one.is_empty() { other[0] } else { one[0] }; N];
     while left + right < N {
-        let from_one = right == other.len() || (left < one.len() && is_before(one[left].name, other[right].name));
+        let from_one =
+            right == other.len() || (left < one.len() && is_before(one[left].name, other[right].name));
         rows[left + right] = if from_one { one[left] } else { other[right] };
         if from_one {
             left += 1;

@@ -2,10 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use hook_adapters::{EGRESS, INGRESS};
 use hook_core::{
     contract::{self, Loaded, Options, Report},
-    driver::Drivers,
+    driver::{Drivers, EgressDriver, IngressDriver},
     plan::{Plan, ValidationMode},
     plugin::PLUGINS,
     secret::Environment,
@@ -17,6 +16,23 @@ use crate::{
     output::Output,
     roles::Roles,
 };
+
+#[cfg(feature = "kafka")]
+const INGRESS: &[IngressDriver] = {
+    use hook_core::driver::merged;
+    use {hook_adapters::INGRESS as ONE, hook_kafka::INGRESS as OTHER};
+    &merged::<_, { ONE.len() + OTHER.len() }>(ONE, OTHER)
+};
+#[cfg(feature = "kafka")]
+const EGRESS: &[EgressDriver] = {
+    use hook_core::driver::merged;
+    use {hook_adapters::EGRESS as ONE, hook_kafka::EGRESS as OTHER};
+    &merged::<_, { ONE.len() + OTHER.len() }>(ONE, OTHER)
+};
+#[cfg(not(feature = "kafka"))]
+const INGRESS: &[IngressDriver] = hook_adapters::INGRESS;
+#[cfg(not(feature = "kafka"))]
+const EGRESS: &[EgressDriver] = hook_adapters::EGRESS;
 
 /// Every driver of this build.
 pub(crate) const DRIVERS: Drivers = Drivers { ingress: INGRESS, egress: EGRESS, plugins: PLUGINS };

@@ -160,6 +160,11 @@ impl Connection {
     pub fn endpoint(&self) -> String {
         self.brokers.join(",")
     }
+
+    /// How it is protected.
+    pub fn protocol(&self) -> SecurityProtocol {
+        self.protocol
+    }
 }
 
 impl Settings {

@@ -1,15 +1,11 @@
 //! Whole contracts against the real tables.
 
-use hook_adapters::{EGRESS, INGRESS};
-use hook_core::{
-    contract::{DEFAULT, Options, load},
-    driver::Drivers,
-    plugin::PLUGINS,
-};
+use hook_core::contract::{DEFAULT, Options, load};
+
+use crate::support::DRIVERS;
 
 fn findings(text: &str) -> Vec<String> {
-    let drivers = Drivers { ingress: INGRESS, egress: EGRESS, plugins: PLUGINS };
-    match load("contract.toml", text, &Options::default(), &drivers) {
+    match load("contract.toml", text, &Options::default(), &DRIVERS) {
         Ok(_) => Vec::new(),
         Err(report) => report.render(false).lines().map(str::to_owned).collect(),
     }
@@ -40,13 +36,12 @@ fn what_a_driver_finds_is_reported_at_its_key() {
 #[test]
 fn every_contract_of_the_repository_is_clean() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../contracts");
-    let drivers = Drivers { ingress: INGRESS, egress: EGRESS, plugins: PLUGINS };
     let mut names = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let text = std::fs::read_to_string(&path).unwrap();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        let loaded = load(&name, &text, &Options::default(), &drivers);
+        let loaded = load(&name, &text, &Options::default(), &DRIVERS);
         let warnings = loaded.map(|loaded| loaded.warnings).unwrap_or_else(|report| report);
         assert!(warnings.is_empty(), "{}", warnings.render(false));
         names.push(name);

@@ -8,11 +8,9 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
-use hook_adapters::{EGRESS, INGRESS};
 use hook_core::{
     contract::{Options, Report, load, resolved, schema},
     driver::{BuildContext, BuildError, Drivers, EgressConfig, EgressDriver},
-    plugin::PLUGINS,
     ports::Egress,
 };
 use schemars::JsonSchema;
@@ -20,7 +18,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use toml::de::ValueDeserializer;
 
-const DRIVERS: Drivers = Drivers { ingress: INGRESS, egress: EGRESS, plugins: PLUGINS };
+use crate::support::DRIVERS;
 
 /// Keys that decide whether the contract is refused and nothing else: names that others
 /// use, what has one value only, and what a policy permits.
@@ -33,6 +31,7 @@ const COMPANIONS: &[(&str, &str)] = &[
     ("[openclaw_http_output].channel", r##"{"to": "#ops"}"##),
     ("[openclaw_http_output].to", r#"{"channel": "slack"}"#),
     ("[openclaw_http_output].session_mode", r#"{"session_key": "k"}"#),
+    ("].allow_plaintext", r#"{"security_protocol": "ssl"}"#),
     (".content_type", r#"{"body": "{{ id }}"}"#),
     ("[http_output].secrets_env", r#"{"secret_env": null}"#),
     ("handshakes[].json", r#"{"echo": null}"#),

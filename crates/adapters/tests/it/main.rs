@@ -17,4 +17,6 @@ mod key_walk;
 #[cfg(test)]
 mod openclaw;
 #[cfg(test)]
+mod rows;
+#[cfg(test)]
 mod support;

@@ -11,11 +11,13 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use hook_adapters::{EGRESS, INGRESS};
 use hook_core::{
-    driver::{BuildContext, BuildError, EgressConfig, IngressConfig},
+    driver::{
+        BuildContext, BuildError, Drivers, EgressConfig, EgressDriver, IngressConfig, IngressDriver, merged,
+    },
     inherited::Inherited,
     plan::KafkaConnection,
+    plugin::PLUGINS,
     ports::{Accept, Answer, Egress, RawEvent, Readiness, Refusal, Refused, RunError},
     secret::Environment,
 };
@@ -42,6 +44,19 @@ use toml::{
 
 /// No step of a test takes longer, or the test has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+pub(crate) const INGRESS: &[IngressDriver] = {
+    use {hook_adapters::INGRESS as ONE, hook_kafka::INGRESS as OTHER};
+    &merged::<_, { ONE.len() + OTHER.len() }>(ONE, OTHER)
+};
+
+pub(crate) const EGRESS: &[EgressDriver] = {
+    use {hook_adapters::EGRESS as ONE, hook_kafka::EGRESS as OTHER};
+    &merged::<_, { ONE.len() + OTHER.len() }>(ONE, OTHER)
+};
+
+/// Every driver that there is, as the program has them.
+pub(crate) const DRIVERS: Drivers = Drivers { ingress: INGRESS, egress: EGRESS, plugins: PLUGINS };
 
 pub(crate) const NOW: i64 = 1_753_000_000;
 

@@ -132,7 +132,7 @@ fn absent_drivers(contract: &Contract, report: &mut Report) {
     let egress = contract.egress.iter().filter(|adapter| adapter.driver.is_none());
     let drivers = ingress.map(|adapter| &adapter.common.driver);
     for driver in drivers.chain(egress.map(|adapter| &adapter.common.driver)) {
-        let title = format!("this version does not have the driver `{}`", driver.get_ref());
+        let title = format!("this build does not have the driver `{}`", driver.get_ref());
         report
             .warning("absent_driver", driver.span(), title)
             .help("tolerated while no running profile lists it");

@@ -81,8 +81,8 @@ const SECTIONS: &[&str] = &[
     "transports",
     "websocket",
 ];
-/// Drivers of seed contracts that a later version has.
-const LATER_DRIVERS: &[&str] = &[
+/// Drivers of seed contracts that a build may lack: a later version has them, or a feature.
+const SEED_DRIVERS: &[&str] = &[
     "kafka_ingress",
     "kafka_output",
     "mcp_ingest_exposed",
@@ -266,15 +266,15 @@ fn problems(found: Vec<Problem>, places: &Table<'_>, report: &mut Report) {
 /// The message for an active adapter whose driver this build does not have.
 pub(super) fn unknown_driver(driver: &w::Text, valid: &[&str], report: &mut Report) {
     let name = driver.get_ref();
-    let finding = match LATER_DRIVERS.contains(&name.as_str()) {
+    let finding = match SEED_DRIVERS.contains(&name.as_str()) {
         true => report.error(
             "later_driver",
             driver.span(),
-            format!("this version does not have the driver `{name}` yet"),
+            format!("this build does not have the driver `{name}`"),
         ),
         false => report.error("unknown_driver", driver.span(), format!("no driver is called `{name}`")),
     };
-    finding.help = match LATER_DRIVERS.contains(&name.as_str()) {
+    finding.help = match SEED_DRIVERS.contains(&name.as_str()) {
         true => Some("take the adapter out of the profile, and it is tolerated".into()),
         false => suggest(name, valid.iter().copied()),
     };

@@ -316,7 +316,8 @@ fn start_from(text: &w::Text, report: &mut Report) -> StartFrom {
 
 /// A source that an ingress vouches for needs no section of its own.
 fn vouched_for(plan: &mut Plan) {
-    let named = plan.ingress.iter().filter_map(|adapter| adapter.config.source()?.literal().map(str::to_owned));
+    let named =
+        plan.ingress.iter().filter_map(|adapter| adapter.config.source()?.literal().map(str::to_owned));
     for name in named.collect::<Vec<_>>() {
         if let Some(preset) = source::vouched_for() {
             plan.sources.entry(name).or_insert(preset);

@@ -210,7 +210,7 @@ fn one_finding_at_its_place() {
         (
             "driver = \"openclaw_http_output\"",
             "driver = \"kafka_output\"",
-            "30:10 later_driver: this version does not have the driver `kafka_output` yet (take the adapter out of the profile, and it is tolerated)",
+            "30:10 later_driver: this build does not have the driver `kafka_output` (take the adapter out of the profile, and it is tolerated)",
         ),
         (
             "adapter_id = \"openclaw-output\"",

@@ -14,6 +14,7 @@ mod dead_letters;
 mod debug;
 mod delivery;
 mod kafka_chaos;
+mod kafka_drivers;
 mod lifecycle;
 mod manager;
 mod octokit;

@@ -1,5 +1,6 @@
 //! What the tests share: the process, the sender, the receiver, the waiting.
 
+pub(crate) mod kafka;
 mod process;
 mod receiver;
 mod sender;

@@ -1,4 +1,4 @@
-//! Every row of the tables keeps the promises that rows make.
+//! Every row of every table keeps the promises that rows make.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use super::*;
+use crate::support::{DRIVERS, EGRESS, INGRESS};
 
 type Parse = dyn Fn(&str) -> Result<Vec<Problem>, String>;
 
@@ -40,8 +40,8 @@ fn row<T: ?Sized>(driver: &'static Driver<T>, check: fn(&T) -> Vec<Problem>) -> 
 }
 
 fn rows() -> Vec<Row> {
-    let ingress = INGRESS.iter().map(|driver| row(driver, |config| config.check()));
-    ingress.chain(EGRESS.iter().map(|driver| row(driver, |config| config.check()))).collect()
+    let ingress = DRIVERS.ingress.iter().map(|driver| row(driver, |config| config.check()));
+    ingress.chain(DRIVERS.egress.iter().map(|driver| row(driver, |config| config.check()))).collect()
 }
 
 #[test]
@@ -99,6 +99,8 @@ fn a_seed_contract_keeps_working() {
         assert_eq!((row.parse)(text), Ok(vec![]), "{name}");
     };
     check("http_webhook_ingress", "bind = \"0.0.0.0:8080\"\npath_template = \"/webhook/{source}\"\n");
+    check("kafka_ingress", "topics = [\"orders\"]\ngroup_id = \"hook\"\nbrokers = [\"127.0.0.1:9092\"]\n");
+    check("kafka_output", "topic = \"orders\"\nkey_mode = \"event_id\"\nbrokers = [\"127.0.0.1:9092\"]\n");
     check(
         "openclaw_http_output",
         "url = \"http://127.0.0.1:18789/hooks/agent\"\ntoken_env = \"OPENCLAW_WEBHOOK_TOKEN\"\ntimeout_seconds = 20\n",
