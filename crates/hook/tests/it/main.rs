@@ -13,6 +13,7 @@ mod crash;
 mod dead_letters;
 mod debug;
 mod delivery;
+mod kafka;
 mod kafka_chaos;
 mod kafka_drivers;
 mod lifecycle;
