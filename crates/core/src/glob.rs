@@ -45,6 +45,31 @@ impl Glob {
     }
 }
 
+impl Glob {
+    /// Whether some name fits both.
+    pub fn meets(&self, other: &Self) -> bool {
+        let (one, other) = (self.0.as_bytes(), other.0.as_bytes());
+        // `row[o]`: whether what is left of `one` meets what is left of `other` from `o`.
+        let mut row: Vec<bool> =
+            (0..=other.len()).map(|o| other[o..].iter().all(|&byte| byte == b'*')).collect();
+        for &byte in one.iter().rev() {
+            let mut next = vec![false; row.len()];
+            for o in (0..row.len()).rev() {
+                let its = other.get(o);
+                next[o] = match (byte, its) {
+                    (b'*', Some(_)) => row[o] || next[o + 1],
+                    (b'*', None) => row[o],
+                    (_, Some(b'*')) => row[o] || next[o + 1],
+                    (_, Some(&its)) => (byte == its || byte == b'?' || its == b'?') && row[o + 1],
+                    (_, None) => false,
+                };
+            }
+            row = next;
+        }
+        row[0]
+    }
+}
+
 impl fmt::Debug for Glob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "`{}`", self.0)
@@ -54,6 +79,28 @@ impl fmt::Debug for Glob {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_meets() {
+        for (one, other, meets) in [
+            ("a", "a", true),
+            ("a", "b", false),
+            ("a", "", false),
+            ("", "*", true),
+            ("webhooks.*", "webhooks.core", true),
+            ("webhooks.*", "*.core", true),
+            ("webhooks.*", "edge.*", false),
+            ("a*b", "b*a", false),
+            ("a*b", "a*c*b", true),
+            ("?", "*", true),
+            ("??", "a", false),
+            ("*x*", "*y*", true),
+            ("in.?", "in.", false),
+        ] {
+            assert_eq!(Glob::new(one).meets(&Glob::new(other)), meets, "{one} and {other}");
+            assert_eq!(Glob::new(other).meets(&Glob::new(one)), meets, "{other} and {one}");
+        }
+    }
 
     #[test]
     fn what_fits() {

@@ -15,7 +15,7 @@ pub use self::kafka::{
     Backend, KafkaConnection, KafkaPlan, OffsetReset, ProducerPlan, SaslMechanism, SaslPlan,
     SecurityProtocol, TlsFiles,
 };
-pub use self::relay::{BridgePlan, OutputTopic, RelayMode};
+pub use self::relay::{BridgePlan, End, OutputTopic, RelayMode, RelayPlan};
 use crate::{
     driver::{EgressConfig, IngressConfig},
     expr::Condition,
@@ -49,6 +49,8 @@ pub struct Plan {
     pub serve_routes: Vec<ServeRoute>,
     /// How events are taken in.
     pub accept: AcceptPlan,
+    /// What carries records from topics to a topic.
+    pub relay: RelayPlan,
     /// Where events are delivered.
     pub destinations: Vec<DestinationPlan>,
     /// Where operators look.

@@ -99,8 +99,21 @@ id = "out"
 source_topic_pattern = "webhooks.core.in"
 destinations = []
 
+[relay.clusters.x]
+brokers = ["one:9093"]
+
+[relay.clusters.other]
+brokers = ["other:9093"]
+
+[[relay.bridges]]
+id = "up"
+to = "other"
+topics = ["webhooks.core"]
+output_topic = "edge.core"
+
 [profiles.default]
 label = "Walk"
+relay_bridges = ["up"]
 serve_routes = ["in"]
 smash_routes = ["out"]
 

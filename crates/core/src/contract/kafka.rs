@@ -61,6 +61,38 @@ pub(super) struct Kafka {
     consumer_defaults: ConsumerDefaults,
 }
 
+/// A Kafka cluster that a bridge reads from or writes to. All its topics may be named.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Cluster {
+    /// `host:port` of some of the cluster's brokers; `KAFKA_BROKERS` unless written.
+    #[schemars(with = "Option<Vec<String>>")]
+    brokers: Option<Spanned<Vec<String>>>,
+    /// `ssl` (the default), `sasl_ssl`, or with `allow_plaintext` also `plaintext` and `sasl_plaintext`.
+    #[schemars(with = "Option<SecurityProtocol>")]
+    security_protocol: Option<Spanned<SecurityProtocol>>,
+    /// The second opt-in without which nothing is sent in the clear.
+    allow_plaintext: Option<bool>,
+    /// The topic of dead letters for what is read here; the log's `dlq_topic` unless written.
+    #[schemars(with = "Option<String>")]
+    dlq_topic: Option<Text>,
+    /// Whether topics that are missing are created; yes unless written.
+    auto_create_topics: Option<bool>,
+    /// Partitions of a topic that is created; 3 unless written.
+    topic_partitions: Option<NonZeroU32>,
+    /// Replicas of a topic that is created; 1 unless written.
+    topic_replication_factor: Option<NonZeroU32>,
+    /// Files for TLS.
+    #[schemars(with = "Option<TlsFiles>")]
+    tls: Option<Spanned<TlsFiles>>,
+    /// Who we are, by name and password.
+    #[schemars(with = "Option<Sasl>")]
+    sasl: Option<Spanned<Sasl>>,
+    /// How records are published.
+    #[serde(default)]
+    producer_defaults: ProducerDefaults,
+}
+
 /// Who we are, by name and password.
 #[derive(Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -84,7 +116,7 @@ struct Sasl {
 struct Written;
 
 /// How records are published.
-#[derive(Default, Deserialize, JsonSchema)]
+#[derive(Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ProducerDefaults {
     /// Records that may be on their way at once; whoever comes then waits. 4096 unless written.
@@ -263,6 +295,32 @@ impl Kafka {
         {
             report.error("bad_value", here.span(), "`dlq_topic` in `[log]` says otherwise");
         }
+    }
+}
+
+impl Cluster {
+    pub(super) fn plan(&self, span: &Range<usize>, report: &mut Report) -> KafkaPlan {
+        let dead_letters = self.dlq_topic.clone();
+        if let Some(topic) = &dead_letters
+            && let Err(error) = Topic::new(topic.get_ref())
+        {
+            report.error("bad_name", topic.span(), error.to_string());
+        }
+        let kafka = Kafka {
+            brokers: self.brokers.clone(),
+            security_protocol: self.security_protocol.clone(),
+            allow_plaintext: self.allow_plaintext,
+            topic_prefix_core: None,
+            dlq_topic: dead_letters,
+            auto_create_topics: self.auto_create_topics,
+            topic_partitions: self.topic_partitions,
+            topic_replication_factor: self.topic_replication_factor,
+            tls: self.tls.clone(),
+            sasl: self.sasl.clone(),
+            producer_defaults: self.producer_defaults.clone(),
+            consumer_defaults: ConsumerDefaults::default(),
+        };
+        KafkaPlan { topic_prefix: String::new(), ..kafka.plan(&Log::default(), span, report) }
     }
 }
 

@@ -1,9 +1,9 @@
 //! What would run and is almost certainly not what was meant.
 
-use super::{parse::Contract, report::Report, written::Text};
+use super::{parse::Contract, relay, report::Report, written::Text};
 use crate::{
     glob::Glob,
-    plan::{Backend, Plan},
+    plan::{Backend, End, Plan},
     source::Algorithm,
 };
 
@@ -18,7 +18,9 @@ pub(super) fn lint(contract: &Contract, plan: &Plan, report: &mut Report) {
     reserved_topics(contract, plan, report);
     mute_sources(plan, report);
     foreign_topics(contract, plan, report);
-    if plan.ingress.is_empty() {
+    relay::lint(contract, plan, report);
+    let fed = plan.relay.bridges.iter().any(|bridge| bridge.from != End::Log);
+    if plan.ingress.is_empty() && !fed {
         let finding =
             report.lint("no_input", 0..0, format!("the profile `{}` takes nothing in", plan.profile));
         finding.help("list `serve_adapters`");
@@ -85,6 +87,10 @@ fn unwritten_topics(contract: &Contract, plan: &Plan, report: &mut Report) {
         let active =
             plan.destinations.iter().flat_map(|d| &d.routes).any(|route| route.id == *written.id.get_ref());
         let topics = Glob::new(written.source_topic_pattern.get_ref());
+        let mut bridges = plan.relay.bridges.iter().filter(|bridge| bridge.to == End::Log);
+        if bridges.any(|bridge| bridge.output_topic.glob().meets(&topics)) {
+            continue;
+        }
         if active && !plan.serve_routes.iter().any(|route| topics.matches(&route.target_topic)) {
             let title = format!("no serve route writes a topic that fits `{}`", topics.as_str());
             let finding = report.warning("unwritten_topic", written.source_topic_pattern.span(), title);
@@ -111,6 +117,7 @@ fn unused(contract: &Contract, report: &mut Report) {
                 &profile.smash_adapters,
                 &profile.serve_routes,
                 &profile.smash_routes,
+                &profile.relay_bridges,
             ];
             lists.into_iter().flatten().any(|one| one.get_ref() == id)
         })
@@ -119,7 +126,9 @@ fn unused(contract: &Contract, report: &mut Report) {
     let adapters = adapters.chain(contract.egress.iter().map(|adapter| &adapter.common.id));
     let routes = contract.serve_routes.iter().map(|route| &route.id);
     let routes = routes.chain(contract.smash_routes.iter().map(|route| &route.id));
-    for (kind, id) in adapters.map(|id| ("adapter", id)).chain(routes.map(|id| ("route", id))) {
+    let bridges = contract.bridges.iter().map(|bridge| ("bridge", &bridge.id));
+    let all = adapters.map(|id| ("adapter", id)).chain(routes.map(|id| ("route", id)));
+    for (kind, id) in all.chain(bridges) {
         if !listed(id.get_ref()) {
             report.warning("unused", id.span(), format!("no profile lists the {kind} `{}`", id.get_ref()));
         }
@@ -202,10 +211,14 @@ fn foreign_topics(contract: &Contract, plan: &Plan, report: &mut Report) {
 }
 
 fn reads(plan: &Plan, topic: &str) -> bool {
-    plan.destinations
-        .iter()
-        .flat_map(|destination| &destination.routes)
-        .any(|route| route.topics.matches(topic))
+    let bridges = plan.relay.bridges.iter().filter(|bridge| bridge.from == End::Log);
+    let mut bridged = bridges.flat_map(|bridge| &bridge.topics);
+    bridged.any(|topics| topics.matches(topic))
+        || plan
+            .destinations
+            .iter()
+            .flat_map(|destination| &destination.routes)
+            .any(|route| route.topics.matches(topic))
 }
 
 /// Whether `wide` takes everything that `narrow` takes. Only what is certain counts.

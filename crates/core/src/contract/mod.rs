@@ -11,6 +11,7 @@ mod lint;
 mod parse;
 mod quantity;
 mod read;
+mod relay;
 mod report;
 mod resolve;
 mod resolved;

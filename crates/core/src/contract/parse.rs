@@ -10,7 +10,9 @@ use toml::{
 };
 
 use super::{
+    kafka::Cluster,
     read::{Table, read, read_with, take},
+    relay::Bridge,
     report::{Report, suggest},
     schema::{EGRESS_COMMON, INGRESS_COMMON},
     written as w,
@@ -34,6 +36,8 @@ pub(super) struct Contract {
     pub(super) egress: Vec<Adapter<w::EgressCommon, Arc<dyn EgressConfig>>>,
     pub(super) serve_routes: Vec<w::ServeRoute>,
     pub(super) smash_routes: Vec<w::SmashRoute>,
+    pub(super) bridges: Vec<Bridge>,
+    pub(super) clusters: Vec<(w::Text, Cluster)>,
     pub(super) profiles: Vec<(w::Text, w::Profile)>,
     pub(super) transports: Vec<(String, w::Transport)>,
     /// Ids of tables that could not be read; what names them is not to blame.
@@ -67,7 +71,7 @@ struct Split<'a> {
 }
 
 /// Sections that a later version reads.
-const LATER: &[&str] = &["hooks", "relay", "tests"];
+const LATER: &[&str] = &["hooks", "tests"];
 const SECTIONS: &[&str] = &[
     "admin",
     "app",
@@ -75,6 +79,7 @@ const SECTIONS: &[&str] = &[
     "mcp",
     "policies",
     "profiles",
+    "relay",
     "serve",
     "smash",
     "sources",
@@ -116,6 +121,7 @@ fn section(
         "policies" => contract.policies = read(value, report).unwrap_or_default(),
         "log" => contract.log = read(value, report).unwrap_or_default(),
         "admin" => contract.admin = read(value, report).unwrap_or_default(),
+        "relay" => relay(contract, value, report),
         "serve" => serve(contract, value, drivers, report),
         "smash" => smash(contract, value, drivers, report),
         "sources" => contract.sources = Some(sources(value, report)),
@@ -140,6 +146,23 @@ fn section(
                 suggest(name, SECTIONS.iter().copied());
         }
     }
+}
+
+fn relay(contract: &mut Contract, value: Table<'_>, report: &mut Report) {
+    let span = value.span();
+    let Some(mut table) = table(value, report) else { return };
+    for item in items(take(&mut table, "bridges"), report) {
+        let id = text(&item, "id");
+        match read(item, report) {
+            Some(bridge) => contract.bridges.push(bridge),
+            None => contract.unread.extend(id),
+        }
+    }
+    if let Some((_, clusters)) = take(&mut table, "clusters") {
+        contract.clusters = named(clusters, report);
+    }
+    let rest = Spanned::new(span, DeValue::Table(table));
+    let _: Option<w::Empty> = read_with(rest, &["bridges", "clusters"], report, deserialize);
 }
 
 fn serve(contract: &mut Contract, value: Table<'_>, drivers: &Drivers, report: &mut Report) {

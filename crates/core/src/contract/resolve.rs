@@ -7,6 +7,7 @@ use hook_log::Topic;
 use super::{
     Options, kafka,
     parse::{Adapter, Contract, unknown_driver},
+    relay,
     report::{Report, suggest},
     sections::{accept, app, log, sources, transports},
     written as w,
@@ -46,6 +47,7 @@ pub(super) fn resolve(
     references(contract, profile, report);
     let active_smash: Vec<_> =
         smash_routes.into_iter().filter(|(route, _)| listed.1.contains(&route.id)).collect();
+    let relay = relay::resolve(contract, profile, &app.id, report);
     let mut plan = Plan {
         app,
         profile: name.to_owned(),
@@ -61,6 +63,7 @@ pub(super) fn resolve(
         ingress: ingress(contract, profile, drivers, report),
         serve_routes: serve_routes.into_iter().filter(|route| listed.0.contains(&route.id)).collect(),
         accept: accept(&contract.serve),
+        relay,
         destinations: destinations(contract, profile, &active_smash, drivers, report),
         admin: AdminPlan { bind: contract.admin.bind },
         transports: transports(contract, report),
@@ -173,6 +176,7 @@ fn references(contract: &Contract, profile: &w::Profile, report: &mut Report) {
         ),
         ("serve route", &profile.serve_routes, ids(contract.serve_routes.iter().map(|r| &r.id).collect())),
         ("smash route", &profile.smash_routes, ids(contract.smash_routes.iter().map(|r| &r.id).collect())),
+        ("bridge", &profile.relay_bridges, ids(contract.bridges.iter().map(|b| &b.id).collect())),
     ];
     for (kind, listed, have) in kinds {
         let unknown = |id: &&w::Text| !have.contains(id.get_ref()) && !contract.unread.contains(id.get_ref());
@@ -301,7 +305,7 @@ fn policy(written: &w::EgressCommon, first: StartFrom, report: &mut Report) -> D
     }
 }
 
-fn start_from(text: &w::Text, report: &mut Report) -> StartFrom {
+pub(super) fn start_from(text: &w::Text, report: &mut Report) -> StartFrom {
     match text.get_ref().as_str() {
         "beginning" => StartFrom::Beginning,
         "now" => StartFrom::Now,
@@ -336,6 +340,7 @@ fn outputs(contract: &Contract, plan: &Plan, report: &mut Report) {
         finding.help("write `no_output_sink = \"discard\"` or `\"dlq\"`");
     }
     if plan.destinations.is_empty()
+        && plan.relay.bridges.is_empty()
         && !allowed.is_some_and(|allowed| *allowed.get_ref())
         && !report.has_errors()
     {
@@ -350,7 +355,13 @@ fn duplicates(contract: &Contract, report: &mut Report) {
     let adapters = adapters.chain(contract.egress.iter().map(|adapter| &adapter.common.id));
     let routes = contract.serve_routes.iter().map(|route| &route.id);
     let routes = routes.chain(contract.smash_routes.iter().map(|route| &route.id));
-    for (kind, ids) in [("adapter", adapters.collect::<Vec<_>>()), ("route", routes.collect())] {
+    let bridges = contract.bridges.iter().map(|bridge| &bridge.id);
+    let kinds = [
+        ("adapter", adapters.collect::<Vec<_>>()),
+        ("route", routes.collect()),
+        ("bridge", bridges.collect()),
+    ];
+    for (kind, ids) in kinds {
         for (at, id) in ids.iter().enumerate() {
             let name = id.get_ref();
             if ids[..at].iter().any(|before| before.get_ref() == name) {

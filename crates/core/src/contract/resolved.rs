@@ -6,7 +6,8 @@ use hook_sdk::Hook;
 use serde_json::{Value, json};
 
 use crate::plan::{
-    Backend, DeliveryPolicy, DestinationPlan, KafkaPlan, Plan, Retention, SmashRoute, SourcePlan, StartFrom,
+    Backend, BridgePlan, DeliveryPolicy, DestinationPlan, KafkaPlan, Plan, Retention, SmashRoute, SourcePlan,
+    StartFrom,
 };
 
 /// What `hook config show` prints.
@@ -50,6 +51,10 @@ pub fn resolved(plan: &Plan) -> Value {
                 "target_topic": route.target_topic,
             })).collect::<Vec<_>>(),
         },
+        "relay": {
+            "bridges": plan.relay.bridges.iter().map(bridge).collect::<Vec<_>>(),
+            "clusters": plan.relay.clusters.iter().map(|(name, plan)| (name.to_string(), kafka(plan))).collect::<serde_json::Map<_, _>>(),
+        },
         "smash": { "egress_adapters": plan.destinations.iter().map(destination).collect::<Vec<_>>() },
         "transports": plan.transports,
         "admin": { "bind": plan.admin.bind },
@@ -60,6 +65,7 @@ pub fn resolved(plan: &Plan) -> Value {
 fn kafka(plan: &KafkaPlan) -> Value {
     json!({
         "connection": plan.connection,
+        "dlq_topic": plan.dead_letters,
         "topic_prefix_core": plan.topic_prefix,
         "auto_create_topics": plan.auto_create_topics,
         "topic_partitions": plan.topic_partitions,
@@ -72,6 +78,30 @@ fn kafka(plan: &KafkaPlan) -> Value {
         },
         "consumer_defaults": { "auto_offset_reset": plan.auto_offset_reset },
     })
+}
+
+fn bridge(plan: &BridgePlan) -> Value {
+    json!({
+        "id": plan.id,
+        "from": plan.from.as_str(),
+        "to": plan.to.as_str(),
+        "topics": plan.topics.iter().map(crate::glob::Glob::as_str).collect::<Vec<_>>(),
+        "output_topic": plan.output_topic.as_str(),
+        "mode": plan.mode,
+        "group_id": plan.group,
+        "start_from": start_from(plan.start_from),
+        "max_retries": plan.max_retries,
+        "backoff_base_ms": millis(plan.backoff_base),
+        "backoff_max_ms": millis(plan.backoff_max),
+    })
+}
+
+fn start_from(from: StartFrom) -> String {
+    match from {
+        StartFrom::Beginning => "beginning".to_owned(),
+        StartFrom::Now => "now".to_owned(),
+        StartFrom::Time(time) => time.to_string(),
+    }
 }
 
 fn source(plan: &SourcePlan) -> Value {
@@ -117,11 +147,7 @@ fn policy(policy: &DeliveryPolicy) -> Value {
         "backoff_base_ms": millis(policy.backoff_base),
         "backoff_max_ms": millis(policy.backoff_max),
         "deadline_seconds": policy.deadline.map(|deadline| deadline.as_secs()),
-        "start_from": match policy.start_from {
-            StartFrom::Beginning => "beginning".to_owned(),
-            StartFrom::Now => "now".to_owned(),
-            StartFrom::Time(time) => time.to_string(),
-        },
+        "start_from": start_from(policy.start_from),
     })
 }
 

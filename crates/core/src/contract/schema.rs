@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
-use super::written as w;
+use super::{kafka::Cluster, relay::Bridge, written as w};
 use crate::{
     driver::{Driver, Drivers, PluginDriver},
     source,
@@ -44,6 +44,14 @@ pub fn schema(drivers: &Drivers) -> Value {
             "sources": { "type": "object", "additionalProperties": source },
             "serve": serve,
             "smash": smash,
+            "relay": {
+                "type": "object",
+                "additionalProperties": false,
+                "properties": {
+                    "bridges": list(inline::<Bridge>(&mut generator)),
+                    "clusters": { "type": "object", "additionalProperties": inline::<Cluster>(&mut generator) },
+                },
+            },
             "profiles": { "type": "object", "additionalProperties": inline::<w::Profile>(&mut generator) },
             "transports": { "type": "object", "additionalProperties": inline::<w::Transport>(&mut generator) },
             "mcp": inline::<w::Empty>(&mut generator),

@@ -1,6 +1,7 @@
 //! Contracts as data: a text, and what the checker says of it.
 
 mod kafka;
+mod relay;
 
 use std::sync::Arc;
 

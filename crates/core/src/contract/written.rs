@@ -247,6 +247,10 @@ pub(super) struct Profile {
     #[serde(default)]
     #[schemars(with = "Vec<String>")]
     pub(super) smash_routes: Vec<Text>,
+    /// Ids of bridges.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    pub(super) relay_bridges: Vec<Text>,
     /// Settings for adapters that the process's own environment does not set.
     #[serde(default)]
     pub(super) env: BTreeMap<String, String>,

@@ -1,19 +1,42 @@
 //! What carries records from topics to a topic.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use hook_log::{Topic, TopicError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::StartFrom;
+use super::{KafkaPlan, StartFrom};
 use crate::glob::Glob;
+
+/// The bridges that run, and the clusters that they join.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RelayPlan {
+    /// The bridges.
+    pub bridges: Vec<BridgePlan>,
+    /// Clusters besides the log, by name.
+    pub clusters: BTreeMap<Arc<str>, KafkaPlan>,
+}
+
+/// One end of a bridge.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum End {
+    /// The contract's own log.
+    Log,
+    /// The cluster of this name.
+    Cluster(Arc<str>),
+}
 
 /// One bridge: what is read, and where it goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BridgePlan {
     /// Its id.
     pub id: Arc<str>,
+    /// What it reads.
+    pub from: End,
+    /// What it writes to. Where it is what is read, and a Kafka cluster, records are
+    /// carried exactly once.
+    pub to: End,
     /// The topics that it reads, any of.
     pub topics: Vec<Glob>,
     /// Where it puts what it read.
@@ -76,6 +99,11 @@ impl OutputTopic {
         Ok(Self(text.to_owned()))
     }
 
+    /// Stands in for one that was refused.
+    pub(crate) fn nowhere() -> Self {
+        Self("nowhere".to_owned())
+    }
+
     /// The topic for a record of `topic` and, if it is an envelope, of `source`.
     ///
     /// # Errors
@@ -105,11 +133,28 @@ impl fmt::Debug for OutputTopic {
     }
 }
 
+impl End {
+    /// Its name in a contract.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Log => "log",
+            Self::Cluster(name) => name,
+        }
+    }
+}
+
 impl BridgePlan {
+    /// Whether an end of it is this.
+    pub fn touches(&self, end: &End) -> bool {
+        self.from == *end || self.to == *end
+    }
+
     /// What a bridge does where nothing else is said.
     pub fn new(id: &str, topics: Vec<Glob>, output_topic: OutputTopic) -> Self {
         Self {
             id: id.into(),
+            from: End::Log,
+            to: End::Log,
             topics,
             output_topic,
             mode: RelayMode::default(),

@@ -28,7 +28,9 @@ use toml::{Spanned, de::DeValue};
 use super::*;
 use crate::{
     glob::Glob,
-    plan::{AcceptPlan, AdminPlan, App, Backend, IngressPlan, LogPlan, Retention, ServeRoute, Unrouted},
+    plan::{
+        AcceptPlan, AdminPlan, App, Backend, IngressPlan, LogPlan, RelayPlan, Retention, ServeRoute, Unrouted,
+    },
     ports::{ClaimError, Reply},
     secret::Environment,
     source,
@@ -155,6 +157,7 @@ fn plan() -> Plan {
             peer_rate_per_minute: None,
             append_timeout: Duration::from_secs(5),
         },
+        relay: RelayPlan::default(),
         destinations: Vec::new(),
         admin: AdminPlan::default(),
         transports: BTreeMap::new(),
