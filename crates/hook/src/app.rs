@@ -32,6 +32,7 @@ use crate::{
     admin,
     backend::{self, Backend},
     inherited, manager,
+    relay::{self, Bridges},
     roles::Roles,
     store,
 };
@@ -49,6 +50,8 @@ pub(crate) struct Running {
     endpoints: Vec<Endpoint>,
     ingress: Part,
     delivery: Part,
+    bridges: Part,
+    clusters: relay::Clusters,
     history: Part,
     background: Part,
 }
@@ -101,12 +104,14 @@ impl Running {
         };
         let delivering = if roles.smash { Some(builder.delivering().await?) } else { None };
         let accepting = if roles.serve { Some(builder.accepting().await?) } else { None };
+        let bridges = builder.bridges(roles)?;
         let endpoints = accepting.as_ref().map(Accepting::endpoints).unwrap_or_default();
         let process = admin::Process {
             roles,
             since: Clock::SYSTEM.now(),
             metrics: metrics.clone(),
             destinations: delivering.as_ref().map(Delivering::statuses).unwrap_or_default(),
+            bridges: bridges.statuses(),
             accept: accepting.as_ref().map(|accepting| accepting.accept.clone()),
             listening: endpoints.iter().map(Into::into).collect(),
             stop: CancellationToken::new(),
@@ -125,7 +130,10 @@ impl Running {
         servers.into_iter().for_each(|server| background.spawn(|stop| server.run(stop)));
         let (delivery, history) = delivering.map_or_else(|| (Part::new(), Part::new()), Delivering::spawn);
         let ingress = accepting.map_or_else(Part::new, Accepting::spawn);
-        Ok(Self { opened, endpoints, ingress, delivery, history, background })
+        let mut carrying = Part::new();
+        let (relays, clusters) = bridges.into_parts();
+        relays.into_iter().for_each(|relay| carrying.spawn(|stop| async move { Ok(relay.run(stop).await?) }));
+        Ok(Self { opened, endpoints, ingress, delivery, bridges: carrying, clusters, history, background })
     }
 
     /// Where it listens.
@@ -139,12 +147,15 @@ impl Running {
             () = stop.cancelled() => Ok(()),
             failed = self.ingress.failed() => failed,
             failed = self.delivery.failed() => failed,
+            failed = self.bridges.failed() => failed,
             failed = self.history.failed() => failed,
             failed = self.background.failed() => failed,
         };
         manager::stopping();
         self.ingress.stop().await;
         self.delivery.stop().await;
+        self.bridges.stop().await;
+        self.clusters.close();
         self.history.stop().await;
         self.background.stop().await;
         self.opened.close();
@@ -229,6 +240,7 @@ impl Builder<'_> {
             deliveries.push(Delivery::new(destination.clone(), egress, context.clone()));
         }
         let unrouted = Unrouted::new(&self.plan.destinations, self.plan.unrouted, context);
+        let unrouted = unrouted.except(relay::carried(self.plan));
         Ok(Delivering { deliveries, unrouted, history })
     }
 
@@ -250,6 +262,12 @@ impl Builder<'_> {
             Entropy::SYSTEM,
         );
         Ok(Accepting { accept: Arc::new(accept.context("cannot start taking events in")?), listeners })
+    }
+
+    fn bridges(&self, roles: Roles) -> anyhow::Result<Bridges> {
+        let own = Some(&self.opened.backend);
+        let bridges = relay::of_process(self.plan, roles);
+        relay::build(&bridges, &self.plan.relay, &self.plan.log, own, self.environment, self.metrics)
     }
 
     fn sources(&self) -> anyhow::Result<BTreeMap<String, Source>> {

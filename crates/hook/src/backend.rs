@@ -6,6 +6,7 @@ mod kafka;
 #[cfg(feature = "kafka")]
 mod kafka;
 
+pub(crate) use self::kafka::Cluster;
 use std::{collections::HashMap, sync::Arc};
 
 use anyhow::Context;

@@ -24,6 +24,17 @@ Examples:
 
 Exit codes: 0 done, 1 failed while running, 2 usage or contract, 3 something it needs cannot be reached.";
 
+const RELAY_HELP: &str = "\
+Within one Kafka cluster every record is carried exactly once. A target that is away is waited for
+without an end; a record that can never arrive becomes a dead letter that names its position.
+Where the cluster is, and how to reach it, is said by KAFKA_BROKERS, KAFKA_SECURITY_PROTOCOL,
+KAFKA_ALLOW_PLAINTEXT, KAFKA_TLS_{CERT,KEY,CA}, KAFKA_SASL_{MECHANISM,USERNAME,PASSWORD}.
+
+Examples:
+  hook relay --topics webhooks.github,webhooks.linear --output-topic webhooks.core
+  hook relay --topics 'logs.*' --output-topic all-logs --mode raw --group-id all-logs
+  hook relay                                   the bridges of the contract's profile";
+
 /// Verify events from anywhere, store them durably, deliver them everywhere.
 #[derive(Parser, Debug)]
 #[command(name = "hook", version, about, after_help = AFTER_HELP, arg_required_else_help = true)]
@@ -80,6 +91,9 @@ pub(crate) enum Command {
     Serve,
     /// Only deliver stored events
     Smash,
+    /// Carry records from topics to a topic
+    #[command(after_help = RELAY_HELP)]
+    Relay(Relay),
     /// Show what the running process does: destinations, lag, log
     Status,
     /// Check the contract and list every finding
@@ -125,6 +139,47 @@ pub(crate) enum Command {
         /// The shell
         shell: Shell,
     },
+}
+
+/// What the relay reads and where it goes. Without `--topics` the contract says it.
+#[derive(Args, Debug)]
+pub(crate) struct Relay {
+    /// The topics to read, or globs, separated by commas
+    #[arg(long, value_name = "TOPICS", value_delimiter = ',', requires = "output_topic")]
+    pub(crate) topics: Vec<String>,
+    /// The topic to write to; `{topic}` stands for the one that was read, `{source}` for an event's source
+    #[arg(long, value_name = "TOPIC", requires = "topics")]
+    pub(crate) output_topic: Option<String>,
+    /// The group whose place in the topics it is; relays that share it share the work [default: hook-relay]
+    #[arg(long, value_name = "GROUP", requires = "topics")]
+    pub(crate) group_id: Option<String>,
+    /// The cluster's brokers, `host:port` separated by commas [default: KAFKA_BROKERS]
+    #[arg(long, value_name = "BROKERS", value_delimiter = ',', requires = "topics")]
+    pub(crate) brokers: Vec<String>,
+    /// What the records are [default: envelope]
+    #[arg(long, value_name = "MODE", requires = "topics")]
+    pub(crate) mode: Option<RelayMode>,
+    /// How often a record that the cluster refuses is tried again before its dead letter [default: 5]
+    #[arg(long, value_name = "N", requires = "topics")]
+    pub(crate) max_retries: Option<u32>,
+    /// The first wait between tries, in milliseconds [default: 200]
+    #[arg(long, value_name = "MS", requires = "topics")]
+    pub(crate) backoff_base_ms: Option<u32>,
+    /// The longest wait between tries, in milliseconds [default: 5000]
+    #[arg(long, value_name = "MS", requires = "topics")]
+    pub(crate) backoff_max_ms: Option<u32>,
+    /// Serve /metrics, /health, /ready and /v1/status here [default: the contract's `[admin] bind`]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) admin_bind: Option<std::net::SocketAddr>,
+}
+
+/// What the records are.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum RelayMode {
+    /// Event envelopes: each is checked, and goes on byte for byte under its ordering key.
+    Envelope,
+    /// Any bytes: key and value go on untouched.
+    Raw,
 }
 
 #[derive(Subcommand, Debug)]

@@ -18,6 +18,7 @@ mod fault;
 mod inherited;
 mod manager;
 mod output;
+mod relay;
 mod roles;
 mod signal;
 mod store;

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use hook_core::{
     metrics::Metrics,
-    pipeline::deliver::DestinationStatus,
+    pipeline::{deliver::DestinationStatus, relay::BridgeStatus},
     plan::{DestinationPlan, Plan},
     ports::{Accept, Readiness},
 };
@@ -18,6 +18,7 @@ use crate::{
     admin::{Refused, dead_letters, wire},
     app::{Endpoint, Opened},
     backend::Backend,
+    relay,
     roles::Roles,
 };
 
@@ -41,6 +42,7 @@ pub(crate) struct Process {
     pub(crate) since: Timestamp,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) destinations: Vec<Arc<DestinationStatus>>,
+    pub(crate) bridges: Vec<Arc<BridgeStatus>>,
     pub(crate) accept: Option<Arc<dyn Accept>>,
     pub(crate) listening: Vec<wire::Listening>,
     /// Ends streams that would have no end of their own.
@@ -114,6 +116,7 @@ impl Operations {
             }
             process.metrics.log_holds(&topics);
         }
+        relay::measure(&process.bridges, &process.metrics).await;
         if let Some(stats) = self.backend.stats() {
             process.metrics.log_counts(&stats);
         }
@@ -147,6 +150,10 @@ impl Operations {
             not_ready: readiness.reason.filter(|_| process.is_some()),
             listening: process.map(|process| process.listening.clone()).unwrap_or_default(),
             destinations,
+            bridges: match process {
+                Some(process) => relay::lines(&self.plan.relay.bridges, &process.bridges).await,
+                None => Vec::new(),
+            },
             topics: topics.iter().map(topic).collect(),
             dead_letters: self.ledger.totals()?.dead_letters,
         })

@@ -34,6 +34,9 @@ pub(crate) struct Status {
     pub(crate) not_ready: Option<String>,
     pub(crate) listening: Vec<Listening>,
     pub(crate) destinations: Vec<Destination>,
+    /// What carries records from topics to a topic in this process.
+    #[serde(default)]
+    pub(crate) bridges: Vec<Bridge>,
     pub(crate) topics: Vec<Topic>,
     pub(crate) dead_letters: u64,
 }
@@ -56,6 +59,20 @@ pub(crate) struct Destination {
     /// The delivery's own account; absent when nothing runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) delivery: Option<serde_json::Value>,
+}
+
+/// One bridge.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Bridge {
+    pub(crate) bridge: String,
+    pub(crate) from: String,
+    pub(crate) to: String,
+    pub(crate) output_topic: String,
+    /// Records that it has not settled; absent while the log cannot say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) lag: Option<u64>,
+    /// The bridge's own account.
+    pub(crate) relay: serde_json::Value,
 }
 
 /// One topic of the log.

@@ -2,8 +2,11 @@
 
 use std::{convert::Infallible, sync::Arc};
 
-use hook_core::{plan::Plan, secret::Environment};
-use hook_log::Topic;
+use hook_core::{
+    plan::{KafkaPlan, LogPlan, Plan},
+    secret::Environment,
+};
+use hook_log::{Topic, forward::Link};
 
 use crate::{fault, roles::Roles};
 
@@ -21,6 +24,36 @@ impl Log {
     }
 
     pub(crate) fn trouble(&self) -> Option<String> {
+        match self.0 {}
+    }
+
+    pub(crate) fn close(&self) {
+        match self.0 {}
+    }
+}
+
+/// There is none of those either.
+#[derive(Clone)]
+pub(crate) struct Cluster(Infallible);
+
+impl Cluster {
+    pub(crate) fn open(_: &KafkaPlan, _: &LogPlan, _: &Environment) -> anyhow::Result<Self> {
+        Err(absent())
+    }
+
+    pub(crate) fn of(log: &Log, _: &Topic) -> Self {
+        match log.0 {}
+    }
+
+    pub(crate) fn log(&self) -> Arc<dyn hook_log::Log> {
+        match self.0 {}
+    }
+
+    pub(crate) fn dead_letters(&self) -> &Topic {
+        match self.0 {}
+    }
+
+    pub(crate) fn exactly_once(&self, _: String) -> Arc<dyn Link> {
         match self.0 {}
     }
 

@@ -9,6 +9,7 @@ mod drivers;
 mod events;
 mod infra;
 mod log;
+mod relay;
 mod replay;
 mod run;
 mod send;
@@ -47,6 +48,7 @@ async fn dispatch(cli: Cli, output: Output, inherited: Inherited) -> anyhow::Res
         Command::Run => run::run(&global, output, Roles::ALL, inherited).await,
         Command::Serve => run::run(&global, output, Roles::SERVE, inherited).await,
         Command::Smash => run::run(&global, output, Roles::SMASH, inherited).await,
+        Command::Relay(command) => relay::run(command, &global, output).await,
         Command::Status => status::run(&global, output).await,
         Command::Check => check::run(&global, output),
         Command::Config(command) => config::run(&command, &global, output),

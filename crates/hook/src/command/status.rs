@@ -1,7 +1,7 @@
 //! `hook status`: the process at a glance.
 
 use crate::{
-    admin::wire::{Destination, Status, Topic},
+    admin::wire::{Bridge, Destination, Status, Topic},
     cli::Global,
     command::{client, events::time},
     output::{self, Output},
@@ -43,6 +43,13 @@ fn show(status: &Status) -> String {
         &["DESTINATION", "STATE", "WAITING", "DELIVERED", "DEAD", "IN FLIGHT", "TO"],
         status.destinations.iter().map(destination).collect(),
     ));
+    if !status.bridges.is_empty() {
+        text.push_str("\n\n");
+        text.push_str(&output::table(
+            &["BRIDGE", "STATE", "WAITING", "CARRIED", "DEAD", "FROM", "TO"],
+            status.bridges.iter().map(bridge).collect(),
+        ));
+    }
     text.push_str("\n\n");
     text.push_str(&output::table(
         &["TOPIC", "OLDEST", "NEXT", "SIZE"],
@@ -52,15 +59,8 @@ fn show(status: &Status) -> String {
 }
 
 fn destination(row: &Destination) -> Vec<String> {
-    let figure = |name: &str| {
-        let value = row.delivery.as_ref().and_then(|delivery| delivery.get(name));
-        value.map_or_else(
-            || "-".to_owned(),
-            |value| value.as_str().map_or_else(|| value.to_string(), str::to_owned),
-        )
-    };
-    let reason = row.delivery.as_ref().and_then(|delivery| delivery.get("reason")?.as_str());
-    let state = reason.map_or_else(|| figure("state"), |reason| format!("{}: {reason}", figure("state")));
+    let figure = |name: &str| figure(row.delivery.as_ref(), name);
+    let state = state(row.delivery.as_ref());
     vec![
         row.adapter.clone(),
         state,
@@ -70,6 +70,34 @@ fn destination(row: &Destination) -> Vec<String> {
         figure("in_flight"),
         row.endpoint.clone(),
     ]
+}
+
+fn bridge(row: &Bridge) -> Vec<String> {
+    let figure = |name: &str| figure(Some(&row.relay), name);
+    vec![
+        row.bridge.clone(),
+        state(Some(&row.relay)),
+        row.lag.map_or_else(|| "?".to_owned(), |lag| lag.to_string()),
+        figure("carried"),
+        figure("dead_lettered"),
+        row.from.clone(),
+        format!("{} in {}", row.output_topic, row.to),
+    ]
+}
+
+/// A figure of a part's own account.
+fn figure(account: Option<&serde_json::Value>, name: &str) -> String {
+    let value = account.and_then(|account| account.get(name));
+    value.map_or_else(
+        || "-".to_owned(),
+        |value| value.as_str().map_or_else(|| value.to_string(), str::to_owned),
+    )
+}
+
+fn state(account: Option<&serde_json::Value>) -> String {
+    let reason = account.and_then(|account| account.get("reason")?.as_str());
+    let state = figure(account, "state");
+    reason.map_or_else(|| state.clone(), |reason| format!("{state}: {reason}"))
 }
 
 fn topic(row: &Topic) -> Vec<String> {

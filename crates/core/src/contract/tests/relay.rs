@@ -73,7 +73,11 @@ fn what_is_wrong_is_refused_where_it_stands() {
     refused(&up("topics = [\"a\"]\ngroup_id = \"\""), "bad_value", "a group's name");
     refused(&up("topics = [\"a\"]\ntopcis = 1"), "unknown_key", "topcis");
     refused(&up("topics = [\"a\"]\n[relay.clusters.log]"), "bad_name", "`log`");
-    refused(&up("topics = [\"a\"]\n[relay.clusters.z.sasl]\npassword = \"p\""), "wrong_value", "named, never written");
+    refused(
+        &up("topics = [\"a\"]\n[relay.clusters.z.sasl]\npassword = \"p\""),
+        "wrong_value",
+        "named, never written",
+    );
     let insecure = "topics = [\"a\"]\n[relay.clusters.z]\nsecurity_protocol = \"plaintext\"";
     refused(&up(insecure), "insecure", "sends events in the clear");
     refused(&HEAD.replace("\"up\"", "\"down\""), "unknown_reference", "no bridge is called `down`");
@@ -84,7 +88,8 @@ fn what_is_wrong_is_refused_where_it_stands() {
 
 #[test]
 fn loops_are_found_also_through_others() {
-    let own = |topics: &str, output: &str| up(&format!("topics = [\"{topics}\"]\noutput_topic = \"{output}\""));
+    let own =
+        |topics: &str, output: &str| up(&format!("topics = [\"{topics}\"]\noutput_topic = \"{output}\""));
     refused(&own("webhooks.*", "webhooks.core"), "loop", "`up` reads what it writes");
     refused(&own("in.*", "{topic}"), "loop", "`up` reads what it writes");
     refused(&own("in.*", "{source}.in"), "loop", "`up` reads what it writes");
@@ -99,13 +104,18 @@ fn loops_are_found_also_through_others() {
     };
     refused(&two("hq", "log", "a.back"), "loop", "comes back to it through `down`");
     refused(&two("same", "log", "a.back"), "loop", "comes back to it through `down`");
-    assert_eq!(loaded(&two("hq", "log", "c.back")).map(|loaded| loaded.plan.relay.bridges.len()).ok(), Some(2));
+    assert_eq!(
+        loaded(&two("hq", "log", "c.back")).map(|loaded| loaded.plan.relay.bridges.len()).ok(),
+        Some(2)
+    );
     assert!(loaded(&two("hq", "hq", "a.back")).is_ok(), "another cluster's topic is no loop");
 }
 
 #[test]
 fn bridges_do_not_share_a_group() {
-    let two = up("topics = [\"a\"]\noutput_topic = \"b\"\ngroup_id = \"g\"\n[[relay.bridges]]\nid = \"down\"\ntopics = [\"c\"]\noutput_topic = \"d\"\ngroup_id = \"g\"");
+    let two = up(
+        "topics = [\"a\"]\noutput_topic = \"b\"\ngroup_id = \"g\"\n[[relay.bridges]]\nid = \"down\"\ntopics = [\"c\"]\noutput_topic = \"d\"\ngroup_id = \"g\"",
+    );
     refused(&two.replace("[\"up\"]", "[\"up\", \"down\"]"), "bad_value", "the same group `g`");
     assert!(loaded(&two).is_ok(), "one of them does not run");
 }

@@ -31,6 +31,8 @@ const MOST_READ: usize = 256;
 /// Watches for events that nobody wants.
 pub struct Unrouted {
     destinations: Vec<Routes>,
+    /// Topics that bridges carry on.
+    carried: TopicSet,
     policy: plan::Unrouted,
     context: DeliverContext,
     backoff: Backoff,
@@ -44,11 +46,18 @@ impl Unrouted {
             |plan: &DestinationPlan| Routes::new(&plan.id, plan.routes.clone(), context.dead_letters.clone());
         Self {
             destinations: destinations.iter().map(routes).collect(),
+            carried: TopicSet::matching(|_| false),
             policy,
             backoff: Backoff::new(Duration::from_millis(100), Duration::from_secs(60), context.entropy),
             failures: 0,
             context,
         }
+    }
+
+    /// The same, with events of these topics wanted by whoever carries them on.
+    #[must_use]
+    pub fn except(self, carried: TopicSet) -> Self {
+        Self { carried, ..self }
     }
 
     /// Watches until `stop`.
@@ -110,6 +119,9 @@ impl Unrouted {
     /// The letter that an entry needs; none if somebody wants it, or nobody is to be told.
     fn letter(&self, entry: &Entry) -> Option<Letter> {
         let topic = &entry.position.topic;
+        if self.carried.contains(topic) {
+            return None;
+        }
         let (reason, error, event_id) = match Event::decode(&entry.value) {
             Err(_) if self.destinations.iter().any(|routes| routes.reads(topic)) => return None,
             Err(error) => (Reason::Malformed, error.to_string(), None),

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use hook_event::Clock;
 use hook_log::{
     AppendError, Entry, Next, ReadError, Start, Topic, TopicSet,
-    forward::{Batch, Forward, ForwardError, Guarantee, Link, Reading},
+    forward::{Batch, Forward, ForwardError, Link, Reading},
 };
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -57,14 +57,14 @@ impl Engine {
     ) -> Self {
         let own = plan.clone();
         let topics = TopicSet::matching(move |topic| own.reads(topic, &dead_letters));
-        let exactly_once = link.guarantee() == Guarantee::ExactlyOnce;
+        let reading = Reading { group: plan.group.clone(), topics, start: start(plan.start_from) };
         Self {
-            reading: Reading { group: plan.group.clone(), topics, start: start(plan.start_from) },
             pending: Pending::default(),
             backoff: Backoff::new(plan.backoff_base, plan.backoff_max, context.entropy),
             failures: 0,
             largest: 1,
-            status: Arc::new(BridgeStatus::new(&plan.id, exactly_once)),
+            status: Arc::new(BridgeStatus::new(&plan.id, Arc::clone(&link), reading.clone())),
+            reading,
             metrics: context.metrics.bridge(&plan.id),
             clock: context.clock,
             plan,

@@ -1,14 +1,26 @@
 //! What an operator sees of one bridge.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
-use hook_log::Position;
+use hook_log::{
+    Position,
+    forward::{Guarantee, Link, Reading},
+};
 use jiff::Timestamp;
 use serde::Serialize;
 
+/// How long a log may take to say how far behind a bridge is.
+const ASKED: Duration = Duration::from_secs(3);
+
 /// A bridge's state, written by its loop and read by anybody.
-#[derive(Debug)]
-pub struct BridgeStatus(Mutex<Snapshot>);
+pub struct BridgeStatus {
+    snapshot: Mutex<Snapshot>,
+    link: Arc<dyn Link>,
+    reading: Reading,
+}
 
 /// A bridge at one moment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -48,16 +60,22 @@ pub enum State {
 }
 
 impl BridgeStatus {
-    pub(super) fn new(bridge: &str, exactly_once: bool) -> Self {
-        Self(Mutex::new(Snapshot {
+    pub(super) fn new(bridge: &str, link: Arc<dyn Link>, reading: Reading) -> Self {
+        let snapshot = Mutex::new(Snapshot {
             bridge: bridge.to_owned(),
-            exactly_once,
+            exactly_once: link.guarantee() == Guarantee::ExactlyOnce,
             state: State::Running,
             waiting: 0,
             carried: 0,
             dead_lettered: 0,
             committed: Vec::new(),
-        }))
+        });
+        Self { snapshot, link, reading }
+    }
+
+    /// Records that the bridge's group has not settled; none while the log cannot say.
+    pub async fn lag(&self) -> Option<u64> {
+        tokio::time::timeout(ASKED, self.link.lag(&self.reading)).await.ok()?.ok()
     }
 
     /// How it is now.
@@ -71,7 +89,7 @@ impl BridgeStatus {
 
     fn lock(&self) -> MutexGuard<'_, Snapshot> {
         // A snapshot is valid after every single assignment.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.snapshot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
