@@ -108,7 +108,7 @@ brokers = ["other:9093"]
 [[relay.bridges]]
 id = "up"
 to = "other"
-topics = ["webhooks.core"]
+topics = ["webhooks.core.in"]
 output_topic = "edge.core"
 
 [profiles.default]
