@@ -79,6 +79,7 @@ fn plan() -> Plan {
             peer_rate_per_minute: None,
             append_timeout: Duration::from_secs(5),
         },
+        relay: hook_core::plan::RelayPlan::default(),
         destinations: Vec::new(),
         admin: AdminPlan::default(),
         transports: BTreeMap::new(),
