@@ -168,15 +168,24 @@ impl Cluster {
         let lanes = || topics.iter().flat_map(|(topic, lanes)| (0..*lanes).map(|lane| (topic.clone(), lane)));
         let first = self.offsets(lanes(), Offset::Beginning)?;
         let next = self.offsets(lanes(), Offset::End)?;
-        let info = |(topic, lanes): (&Topic, &u32)| {
-            let lane = |lane| {
-                let at = |offsets: &HashMap<LaneKey, u64>| offsets.get(&(topic.clone(), lane)).copied();
-                let first = at(&first).unwrap_or(0);
-                Lane { lane, first, next: at(&next).unwrap_or(first).max(first), bytes: 0 }
-            };
-            TopicInfo { topic: topic.clone(), lanes: (0..*lanes).map(lane).collect() }
+        // INVARIANT: never a guess. Whoever keeps an index of the log takes an end before
+        // its own for another log.
+        let at = |offsets: &HashMap<LaneKey, u64>, lane: &LaneKey| {
+            let unknown =
+                || ReadError::Unavailable(format!("no broker says where {}/{} ends", lane.0, lane.1));
+            offsets.get(lane).copied().ok_or_else(unknown)
         };
-        Ok(topics.iter().map(info).collect())
+        let mut infos = Vec::new();
+        for (topic, lanes) in topics.iter() {
+            let lane = |lane| {
+                let key = (topic.clone(), lane);
+                let (first, next) = (at(&first, &key)?, at(&next, &key)?);
+                Ok(Lane { lane, first, next: next.max(first), bytes: 0 })
+            };
+            let lanes = (0..*lanes).map(lane).collect::<Result<_, ReadError>>()?;
+            infos.push(TopicInfo { topic: topic.clone(), lanes });
+        }
+        Ok(infos)
     }
 
     /// Makes sure that a topic is there before something is appended to it.

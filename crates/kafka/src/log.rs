@@ -257,6 +257,13 @@ impl Log for KafkaLog {
         Ok(Box::new(KafkaScan(Arc::new(Mutex::new(walk)))))
     }
 
+    async fn scan_lanes(&self, topic: &Topic, from: &[(u32, u64)]) -> Result<Box<dyn Scan>, ReadError> {
+        self.check_open()?;
+        let (readers, topic, from) = (Arc::clone(&self.readers), topic.clone(), from.to_vec());
+        let walk = blocking(move || readers.walk_lanes(&topic, &from)).await?;
+        Ok(Box::new(KafkaScan(Arc::new(Mutex::new(walk)))))
+    }
+
     async fn read(&self, position: &Position) -> Result<Option<Entry>, ReadError> {
         self.check_open()?;
         let (readers, position) = (Arc::clone(&self.readers), position.clone());

@@ -64,6 +64,19 @@ impl Readers {
         self.walk_between(topic, starts, ends)
     }
 
+    /// Begins a walk from one offset per lane; lanes that are not named are left out. Blocks.
+    pub(crate) fn walk_lanes(
+        self: &Arc<Self>,
+        topic: &Topic,
+        from: &[(u32, u64)],
+    ) -> Result<Walk, ReadError> {
+        self.cluster.lanes(topic)?;
+        let starts: HashMap<LaneKey, u64> =
+            from.iter().map(|(lane, at)| ((topic.clone(), *lane), *at)).collect();
+        let ends = self.cluster.offsets(starts.keys().cloned(), Offset::End)?;
+        self.walk_between(topic, starts, ends)
+    }
+
     fn walk_between(
         self: &Arc<Self>,
         topic: &Topic,

@@ -180,7 +180,7 @@ impl Ledger {
         let total = topics.iter().map(|info| missing(&cursors, info)).sum();
         let mut sofar = Progress { done: 0, total };
         for info in topics.iter().filter(|info| missing(&cursors, info) > 0) {
-            let mut scan = log.scan(&info.topic, Start::Offset(first_missing(&cursors, info))).await?;
+            let mut scan = log.scan_lanes(&info.topic, &behind(&cursors, info)).await?;
             loop {
                 let entries = scan.next(BATCH).await?;
                 if entries.is_empty() {
@@ -257,8 +257,11 @@ fn missing(cursors: &Cursors, info: &TopicInfo) -> u64 {
     info.lanes.iter().map(of_lane).sum()
 }
 
-fn first_missing(cursors: &Cursors, info: &TopicInfo) -> u64 {
-    info.lanes.iter().map(|lane| cursor(cursors, info, lane)).min().unwrap_or(0)
+/// The lanes that have records which are not indexed, and where those begin.
+fn behind(cursors: &Cursors, info: &TopicInfo) -> Vec<(u32, u64)> {
+    let next = |lane: &hook_log::Lane| cursor(cursors, info, lane).max(lane.first);
+    let lanes = info.lanes.iter().filter(|lane| next(lane) < lane.next);
+    lanes.map(|lane| (lane.lane, next(lane))).collect()
 }
 
 fn cursor(cursors: &Cursors, info: &TopicInfo, lane: &hook_log::Lane) -> u64 {

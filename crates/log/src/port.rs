@@ -38,6 +38,13 @@ pub trait Log: Send + Sync + 'static {
     /// Reads one topic from `start` up to what is there now, belonging to no group.
     async fn scan(&self, topic: &Topic, start: Start) -> Result<Box<dyn Scan>, ReadError>;
 
+    /// Reads these lanes of one topic, each from its offset, up to what is there now.
+    /// Records of other lanes, and earlier ones, may come too and are to be passed over.
+    async fn scan_lanes(&self, topic: &Topic, from: &[(u32, u64)]) -> Result<Box<dyn Scan>, ReadError> {
+        let first = from.iter().map(|(_, offset)| *offset).min();
+        self.scan(topic, first.map_or(Start::Now, Start::Offset)).await
+    }
+
     /// Reads the one record at a position; `None` when retention took it.
     async fn read(&self, position: &Position) -> Result<Option<Entry>, ReadError>;
 

@@ -2,7 +2,7 @@
 //!
 //! A record on which `--when` fails is no "no": it is left out, counted and told.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use axum::{
     extract::{Query, State},
@@ -67,6 +67,10 @@ async fn run(
     let start = query
         .since
         .map_or(Start::Beginning, |since| Start::Time(u64::try_from(since.as_millisecond()).unwrap_or(0)));
+    let topics = operations.log.topics().await?;
+    let lanes = topics.iter().find(|info| info.topic == *topic).map_or(1, |info| info.lanes.len());
+    // Lanes that have come to the end of the time that was asked for.
+    let mut ended = BTreeSet::new();
     let mut scan = operations.log.scan(topic, start).await?;
     let mut pace = Pace::of_replay(query.rate, query.dry_run);
     loop {
@@ -77,8 +81,9 @@ async fn run(
         let mut wanted = Vec::new();
         for entry in &batch {
             progress.seen += 1;
-            if filter.past(entry) {
-                return send(operations, query, wanted, progress).await;
+            if ended.contains(&entry.position.lane) || filter.past(entry) {
+                ended.insert(entry.position.lane);
+                continue;
             }
             match filter.wants(entry) {
                 Ok(None) => {}
@@ -94,6 +99,9 @@ async fn run(
             }
         }
         send(operations, query, wanted, progress).await?;
+        if ended.len() == lanes {
+            return Ok(());
+        }
         lines.write(&*progress).await.map_err(|_| anyhow::anyhow!("interrupted"))?;
     }
 }

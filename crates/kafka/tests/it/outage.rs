@@ -1,6 +1,9 @@
 //! Brokers that go and come back: answers in bounded time, and no restart needed.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use hook_broker::{Kafka, Options};
 use hook_kafka::KafkaLog;
@@ -68,6 +71,42 @@ async fn a_broker_that_is_killed_and_comes_back() {
         let is_committed =
             |at: &Position| committed.iter().any(|end| end.lane == at.lane && end.offset >= at.offset);
         read.iter().all(|entry| is_committed(&entry.position))
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_node_of_three_is_killed_while_events_come() {
+    let (kafka, prefix) = (start(Options::three_nodes()).await, unique());
+    let mut settings = settings_at(&kafka.bootstrap(), &prefix);
+    settings.topic_replication_factor = 3;
+    let log = KafkaLog::open(settings).await.unwrap();
+    let events = topic(&prefix);
+    let mut reader =
+        log.subscribe(&format!("{prefix}.g"), TopicSet::one(events.clone()), Start::Beginning).await.unwrap();
+    let mut acknowledged = BTreeSet::new();
+    for part in 0..60 {
+        let positions = log.append(&events, numbers(part * 10..(part + 1) * 10)).await;
+        if positions.is_ok() {
+            acknowledged.extend(part * 10..(part + 1) * 10);
+        }
+        match part {
+            20 => kafka.kill(2).unwrap(),
+            40 => {
+                let back = kafka.clone();
+                blocking(move || back.restart(2).and_then(|()| back.wait_ready()).unwrap()).await;
+            }
+            _ => {}
+        }
+    }
+    assert!(acknowledged.len() >= 500, "only {} of 600 were acknowledged", acknowledged.len());
+    let mut read = BTreeSet::new();
+    until("everything that was acknowledged", async || {
+        for entry in next(&mut *reader, 256).await {
+            read.insert(number(&entry));
+            reader.commit(&entry.position).await.unwrap();
+        }
+        acknowledged.is_subset(&read)
     })
     .await;
 }

@@ -14,6 +14,7 @@ pub(super) fn all<S: Subject>() -> Vec<(&'static str, Check<S>)> {
         ("read one position", |s| Box::pin(read_one_position(s))),
         ("a scan ends where the topic ended", |s| Box::pin(scan_is_bounded(s))),
         ("where a scan starts", |s| Box::pin(scan_starts(s))),
+        ("a scan of lanes", |s| Box::pin(scan_of_lanes(s))),
         ("topics and their lanes", |s| Box::pin(topics_and_lanes(s))),
         ("what is stored outlives the process", |s| Box::pin(outlives(s))),
         ("appends from everywhere", |s| Box::pin(appends_from_everywhere(s))),
@@ -146,6 +147,27 @@ async fn scan_starts(subject: impl Subject) {
     assert_eq!(bench.scan("starts", Start::Time(entry.appended_ms)).await, ["a", "b", "c"]);
     assert!(bench.scan("starts", Start::Time(u64::MAX >> 12)).await.is_empty());
     assert!(bench.scan("starts", Start::Now).await.is_empty());
+}
+
+async fn scan_of_lanes(subject: impl Subject) {
+    let bench = Bench::new(subject).await;
+    let positions = bench.put_all("lanes", &["a", "b", "c"]).await;
+    let topic = bench.topic("lanes");
+    let from = [(positions[1].lane, positions[1].offset)];
+    let mut scan = bench.log.scan_lanes(&topic, &from).await.expect("a scan");
+    bench.put("lanes", "later").await;
+    let mut found = Vec::new();
+    loop {
+        let entries = scan.next(2).await.expect("scanned");
+        if entries.is_empty() {
+            break;
+        }
+        let wanted = entries.iter().filter(|entry| entry.position >= positions[1]);
+        found.extend(wanted.map(text));
+    }
+    assert_eq!(found, ["b", "c"]);
+    let mut nothing = bench.log.scan_lanes(&topic, &[]).await.expect("a scan");
+    assert!(nothing.next(2).await.expect("scanned").is_empty(), "nothing was asked for");
 }
 
 async fn topics_and_lanes(subject: impl Subject) {
