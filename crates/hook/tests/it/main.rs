@@ -19,4 +19,5 @@ mod kafka_drivers;
 mod lifecycle;
 mod manager;
 mod octokit;
+mod relay;
 mod support;
