@@ -11,6 +11,7 @@ use crate::{cli::Cli, contract::DRIVERS};
 const PAGES: &[&str] = &[
     include_str!("../../../docs/contract.md"),
     include_str!("../../../docs/drivers.md"),
+    include_str!("../../../docs/relay.md"),
     include_str!("../../../docs/sources.md"),
 ];
 
@@ -101,8 +102,7 @@ fn every_command_has_a_page_that_shows_it() {
     let shown: Vec<String> = commands();
     let pages = include_str!("../../../README.md").to_owned()
         + include_str!("../../../docs/operating.md")
-        + PAGES[0]
-        + PAGES[1];
+        + &PAGES.concat();
     for command in Cli::command().get_subcommands() {
         let name = command.get_name();
         let as_code = pages.contains(&format!("`hook {name}")) || pages.contains(&format!("-- {name}"));
