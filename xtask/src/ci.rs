@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::{commands, contracts, repo, test, tidy};
+use crate::{commands, contracts, deploy, repo, test, tidy};
 
 /// One step: its name, how long it took, what came of it.
 struct Step {
@@ -25,6 +25,7 @@ pub(crate) fn run(services: &test::Services) -> Result<()> {
         step("docs", docs),
         step("contracts", contracts::check),
         step("commands", commands::check),
+        step("deploy", || deploy::check(&mut summary.left_out)),
         step("tests", || test::with_services(services, &[], &mut summary)),
     ];
     report(&steps);

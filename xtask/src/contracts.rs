@@ -1,6 +1,6 @@
 //! `hook check` on every contract that the repository shows.
 //!
-//! Those are the files in `contracts/` and, in any Markdown file, the blocks that
+//! Those are the files in `contracts/` and `deploy/` and, in any Markdown file, the blocks that
 //! open with ```` ```toml contract ````: what a reader copies must be accepted.
 
 use std::path::{Path, PathBuf};
@@ -40,7 +40,8 @@ pub(crate) fn check() -> Result<()> {
 }
 
 fn is_contract(file: &Path) -> bool {
-    file.starts_with("contracts") && file.extension().is_some_and(|extension| extension == "toml")
+    let folder = ["contracts", "deploy"].iter().any(|folder| file.starts_with(folder));
+    folder && file.extension().is_some_and(|extension| extension == "toml")
 }
 
 fn snippets(files: &[PathBuf]) -> Result<Vec<Snippet>> {

@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask ci|test|services|tidy|bench|fuzz`.
+//! The project's own commands: `cargo xtask ci|test|services|tidy|deploy|bench|fuzz`.
 //!
 //! Everything that a person or a machine runs against the whole repository is one
 //! of these, so that both run the same thing. It builds in a few seconds: no
@@ -9,6 +9,7 @@ mod bench;
 mod ci;
 mod commands;
 mod contracts;
+mod deploy;
 mod fetch;
 mod fuzz;
 mod kafka;
@@ -41,6 +42,8 @@ enum Command {
     Tidy,
     /// The table of docs/performance.md, measured on this machine
     Bench(bench::Args),
+    /// What is in `deploy/`, judged by systemd, hadolint and the schema of Compose
+    Deploy,
     /// Each fuzz target for a while (needs cargo-fuzz and a nightly toolchain)
     Fuzz(fuzz::Args),
 }
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Command::Services(args) => services::run(&args),
         Command::Tidy => tidy::run(),
         Command::Bench(args) => bench::run(&args),
+        Command::Deploy => deploy::run(),
         Command::Fuzz(args) => fuzz::run(&args),
     };
     match outcome {

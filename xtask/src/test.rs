@@ -41,7 +41,7 @@ pub(crate) struct Services {
 pub(crate) struct Summary {
     passed: u64,
     failed: u64,
-    left_out: Vec<&'static str>,
+    pub(crate) left_out: Vec<&'static str>,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {

@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     admin,
     backend::{self, Backend},
-    inherited, manager,
+    inherited,
     relay::{self, Bridges},
     roles::Roles,
     store,
@@ -151,7 +151,6 @@ impl Running {
             failed = self.history.failed() => failed,
             failed = self.background.failed() => failed,
         };
-        manager::stopping();
         self.ingress.stop().await;
         self.delivery.stop().await;
         self.bridges.stop().await;

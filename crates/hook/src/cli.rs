@@ -95,7 +95,14 @@ pub(crate) enum Command {
     #[command(after_help = RELAY_HELP)]
     Relay(Relay),
     /// Show what the running process does: destinations, lag, log
-    Status,
+    #[command(
+        after_help = "Examples:\n  hook status\n  hook status --ready      # for scripts and health checks"
+    )]
+    Status {
+        /// Only whether a process runs and can do its work: exit code 1 when it cannot, 3 when none runs
+        #[arg(long)]
+        ready: bool,
+    },
     /// Check the contract and list every finding
     #[command(
         after_help = "Examples:\n  hook check\n  hook --contract apps/reviews/contract.toml check --json"

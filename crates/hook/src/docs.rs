@@ -137,3 +137,46 @@ fn every_test_that_holds_a_trap_exists() {
         }
     }
 }
+
+/// What `deploy/` starts: the files' names, and the command lines in them.
+fn deployed() -> Vec<(String, Vec<String>)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy");
+    let mut lines = Vec::new();
+    for folder in [root.clone(), root.join("systemd")] {
+        for file in
+            fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file())
+        {
+            let text = fs::read_to_string(&file).unwrap();
+            lines
+                .extend(text.lines().filter_map(command_of).map(|words| (file.display().to_string(), words)));
+        }
+    }
+    lines
+}
+
+/// `ExecStart=/usr/bin/hook …` of a unit, `CMD ["hook", …]` or `CMD […]` of an image, and
+/// `command: […]` of a service that runs it.
+fn command_of(line: &str) -> Option<Vec<String>> {
+    let line = line.trim();
+    if let Some(command) = line.strip_prefix("ExecStart=/usr/bin/hook ") {
+        return Some(command.split(' ').map(str::to_owned).collect());
+    }
+    let list = line.strip_prefix("CMD ").or_else(|| line.strip_prefix("command: "))?;
+    let words: Vec<String> = serde_json::from_str(list).unwrap_or_else(|error| panic!("{line}: {error}"));
+    Some(words.into_iter().skip_while(|word| word == "hook").collect())
+}
+
+#[test]
+fn every_command_that_is_deployed_is_one() {
+    let deployed = deployed();
+    for role in ["run", "serve", "smash", "relay", "status"] {
+        assert!(deployed.iter().any(|(_, words)| words[0] == role), "nothing starts `hook {role}`");
+    }
+    for (file, words) in deployed {
+        if let Err(error) =
+            Cli::try_parse_from(std::iter::once("hook").chain(words.iter().map(String::as_str)))
+        {
+            panic!("{file}: {words:?}: {error}");
+        }
+    }
+}

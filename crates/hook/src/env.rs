@@ -46,13 +46,18 @@ pub(crate) fn found(files: &[PathBuf]) -> anyhow::Result<Vec<(String, String, Or
 }
 
 /// Each credential whose name could be a variable's is one; one trailing line end is
-/// not part of it.
+/// not part of it. A folder that is not there holds none: an image names it before
+/// anybody has put secrets into it.
 fn credentials(folder: &Path) -> anyhow::Result<Vec<(String, String, Origin)>> {
     let failed = |path: &Path, error: std::io::Error| {
         fault::usage(format!("cannot read the credentials in {}: {error}", path.display()))
     };
     let mut variables = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(|error| failed(folder, error))? {
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(variables),
+        entries => entries.map_err(|error| failed(folder, error))?,
+    };
+    for entry in entries {
         let path = entry.map_err(|error| failed(folder, error))?.path();
         let Some(name) = path.file_name().and_then(|name| name.to_str()).filter(|name| is_variable(name))
         else {
@@ -133,7 +138,8 @@ mod tests {
         assert_eq!(found[0].2, Origin::Credential(folder.path().join("GITHUB_SECRET")));
         std::fs::write(folder.path().join("BINARY"), [0xff]).unwrap();
         assert!(credentials(folder.path()).unwrap_err().to_string().contains("BINARY"));
-        assert!(credentials(&folder.path().join("nowhere")).is_err());
+        assert_eq!(credentials(&folder.path().join("nowhere")).unwrap(), []);
+        assert!(credentials(&folder.path().join("TOKEN_2")).is_err(), "no folder");
     }
 
     #[test]

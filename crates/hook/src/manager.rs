@@ -5,11 +5,14 @@
 use std::time::Duration;
 
 use sd_notify::NotifyState;
-use tokio::task::JoinHandle;
 
-/// The process takes events, or delivers them; `status` is for `systemctl status`.
+/// The process does its work, and from now on says that it lives; `status` is for
+/// `systemctl status`.
 pub(crate) fn ready(status: &str) {
     tell(&[NotifyState::Ready, NotifyState::Status(status)]);
+    if let Some(interval) = sd_notify::watchdog_enabled() {
+        tokio::spawn(keep_watchdog(interval));
+    }
 }
 
 /// The process finishes what was begun.
@@ -17,17 +20,14 @@ pub(crate) fn stopping() {
     tell(&[NotifyState::Stopping, NotifyState::Status("finishing what was begun")]);
 }
 
-/// Says twice in each interval of `WatchdogSec=` that tasks still get their turn,
-/// until the process ends; nothing where there is no watchdog.
-pub(crate) fn keep_watchdog() -> Option<JoinHandle<()>> {
-    let interval = sd_notify::watchdog_enabled()?;
-    Some(tokio::spawn(async move {
-        let mut tick = tokio::time::interval((interval / 2).max(Duration::from_millis(1)));
-        loop {
-            tick.tick().await;
-            tell(&[NotifyState::Watchdog]);
-        }
-    }))
+/// Says twice in each interval of `WatchdogSec=` that tasks still get their turn, until
+/// the process ends.
+async fn keep_watchdog(interval: Duration) {
+    let mut tick = tokio::time::interval((interval / 2).max(Duration::from_millis(1)));
+    loop {
+        tick.tick().await;
+        tell(&[NotifyState::Watchdog]);
+    }
 }
 
 fn tell(state: &[NotifyState<'_>]) {

@@ -3,6 +3,8 @@
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::manager;
+
 /// Cancels `stop` at the first signal and ends the process at the second.
 pub(crate) fn stop_on_signal(stop: CancellationToken) -> std::io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
@@ -15,6 +17,7 @@ pub(crate) fn stop_on_signal(stop: CancellationToken) -> std::io::Result<()> {
             }
             if first {
                 tracing::info!("stopping: finishing what was begun; a second signal ends at once");
+                manager::stopping();
                 stop.cancel();
             } else {
                 std::process::exit(130);

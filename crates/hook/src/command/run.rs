@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use hook_core::inherited::Inherited;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -36,10 +35,7 @@ pub(crate) async fn run(
     let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     tracing::info!(role = roles.name(), start_ms = millis, "ready");
     manager::ready(&status(roles, running.endpoints()));
-    let watchdog = manager::keep_watchdog();
-    let ended = running.until(stop).await;
-    watchdog.iter().for_each(JoinHandle::abort);
-    ended
+    running.until(stop).await
 }
 
 /// For `systemctl status`.

@@ -2,8 +2,12 @@
 
 use crate::{
     admin::wire::{Bridge, Destination, Status, Topic},
+    backend,
     cli::Global,
+    client::Client,
     command::{client, events::time},
+    contract,
+    fault::{self, Fault},
     output::{self, Output},
 };
 
@@ -12,6 +16,23 @@ pub(crate) async fn run(global: &Global, output: Output) -> anyhow::Result<()> {
     let status: anyhow::Result<Status> = client.get("/v1/status", &()).await;
     client.close();
     output.result(&status?, show)
+}
+
+/// Asks only a process that runs; opens nothing.
+pub(crate) async fn ready(global: &Global, output: Output) -> anyhow::Result<()> {
+    let directories = backend::directories(&contract::plan(global, output)?);
+    for directory in &directories {
+        let Some(client) = Client::running(directory).await else { continue };
+        let status: Status = client.get("/v1/status", &()).await?;
+        let reason = status.not_ready.clone();
+        output.result(&status, |status| match &status.not_ready {
+            Some(reason) => format!("not ready: {reason}"),
+            None => "ready".to_owned(),
+        })?;
+        return if reason.is_some() { Err(Fault::Reported(1).into()) } else { Ok(()) };
+    }
+    let shown: Vec<_> = directories.iter().map(|directory| directory.display().to_string()).collect();
+    Err(fault::unreachable(format!("no process runs on {}", shown.join(", "))))
 }
 
 fn show(status: &Status) -> String {

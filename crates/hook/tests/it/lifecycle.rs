@@ -70,6 +70,20 @@ async fn while_stopping_nothing_new_is_taken() {
 }
 
 #[tokio::test]
+async fn a_script_can_ask_whether_it_is_ready() {
+    let mut hook = Hook::new(|bind| contract(bind, &[]));
+    let none = hook.run(&["status", "--ready"]);
+    assert_eq!(none.code, Some(3), "{none:?}");
+    hook.start().await;
+    let ready = hook.run(&["status", "--ready"]);
+    assert_eq!((ready.code, ready.stdout.as_str()), (Some(0), "ready\n"), "{ready:?}");
+    hook.stop().await;
+    hook.spawn("smash");
+    eventually("it to be ready", async || (hook.run(&["status", "--ready"]).code == Some(0)).then_some(()))
+        .await;
+}
+
+#[tokio::test]
 async fn a_missing_secret_is_refused_before_anything_starts() {
     let mut hook = Hook::new(|bind| contract(bind, &[]));
     hook.unset_variable("GITHUB_SECRET");
@@ -136,6 +150,9 @@ async fn a_full_disk_is_503_and_the_senders_retry_is_welcome() {
     assert!(
         sent.retry_after.as_deref().is_some_and(|after| after.parse::<u64>().is_ok_and(|after| after > 0))
     );
+    let status = hook.run(&["status", "--ready"]);
+    assert_eq!(status.code, Some(1), "{status:?}");
+    assert!(status.stdout.starts_with("not ready: "), "{status:?}");
     hook.stop().await;
 
     hook.set_contract(|bind| contract(bind, &[]));
