@@ -206,7 +206,9 @@ pub(crate) fn config(settings: &Settings) -> ClientConfig {
     config.set("enable.idempotence", "true");
     config.set("acks", "all");
     config.set("compression.type", "lz4");
-    config.set("linger.ms", "1");
+    // Records gather by themselves while others are on their way. Waiting for more was
+    // measured: 1 ms of it makes a lone append seven times slower, many at once no faster.
+    config.set("linger.ms", "0");
     // Lanes that a topic gets later are used.
     config.set("topic.metadata.refresh.interval.ms", "10000");
     // The partitioner of Kafka's own clients, so that all writers agree on a key's lane.
