@@ -180,3 +180,56 @@ fn every_command_that_is_deployed_is_one() {
         }
     }
 }
+
+const OPERATING: &str = include_str!("../../../docs/operating.md");
+
+/// Every `code span` of a text.
+fn code(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+#[test]
+fn every_metric_that_is_to_be_watched_exists() {
+    let registered = include_str!("../../core/src/metrics.rs");
+    let is_metric = |span: &&str| ["hook_", "serve_", "smash_"].iter().any(|prefix| span.starts_with(prefix));
+    let names: BTreeSet<&str> = code(OPERATING)
+        .filter(is_metric)
+        .map(|span| span.split(['{', '[']).next().unwrap_or_default())
+        .collect();
+    assert!(names.len() > 8, "{names:?}");
+    for name in names {
+        let family = name.strip_prefix("hook_").unwrap_or(name);
+        let family = family.strip_suffix("_total").unwrap_or(family);
+        assert!(registered.contains(&format!("\"{family}\",")), "there is no metric `{name}`");
+    }
+}
+
+/// The texts of all sources of the crates.
+fn sources(folder: &Path, found: &mut String) {
+    for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        if entry.is_dir() {
+            sources(&entry, found);
+        } else if entry.extension().is_some_and(|kind| kind == "rs") {
+            found.push_str(&fs::read_to_string(&entry).unwrap());
+        }
+    }
+}
+
+#[test]
+fn every_log_line_that_is_explained_is_written_at_its_level() {
+    let mut text = String::new();
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    for folder in fs::read_dir(crates).unwrap().map(|entry| entry.unwrap().path().join("src")) {
+        sources(&folder, &mut text);
+    }
+    let table = OPERATING.split("| log line |").nth(1).unwrap().split("\n\n").next().unwrap();
+    let rows: Vec<Vec<&str>> =
+        table.lines().filter(|row| row.starts_with("| `")).map(|row| row.split(" | ").collect()).collect();
+    assert!(rows.len() > 8, "the page has lost its rows");
+    for row in rows {
+        let (line, level) = (row[0].trim_start_matches("| ").trim_matches('`'), row[1].to_lowercase());
+        let at = text.find(&format!("\"{line}\"")).unwrap_or_else(|| panic!("nothing logs `{line}`"));
+        let call = text[..at].rfind("tracing::").map(|from| &text[from + "tracing::".len()..at]).unwrap();
+        assert!(call.starts_with(&format!("{level}!(")), "`{line}` is not at {level}: {}", &call[..10]);
+    }
+}
