@@ -74,3 +74,40 @@ fn what_meets_itself_is_found() {
         assert_eq!(found.contains("error[loop]"), looped, "{url}: {found}");
     }
 }
+
+/// The built-in contract with an ingress that reads a topic, and more.
+fn with_kafka(keys: &str, more: &str) -> String {
+    let ingress = format!(
+        "[[serve.ingress_adapters]]\nid = \"topic\"\ndriver = \"kafka_ingress\"\ntopics = [\"orders\"]\ngroup_id = \"g\"\n{keys}\n\n[[serve.routes]]"
+    );
+    let text = DEFAULT.replacen("[[serve.routes]]", &ingress, 1);
+    let listed = "serve_adapters = [\"http-ingress\", \"topic\"]";
+    format!("{}\n{more}", text.replace("serve_adapters = [\"http-ingress\"]", listed))
+}
+
+#[test]
+fn a_source_that_an_ingress_vouches_for_needs_no_section() {
+    let sources = |text: &str| {
+        let loaded = load("contract.toml", text, &Options::default(), &DRIVERS);
+        let loaded = loaded.unwrap_or_else(|report| panic!("{}", report.render(false)));
+        let plans = loaded.plan.sources.into_iter();
+        plans.map(|(name, plan)| format!("{name}: {}", plan.spec.algorithm.name())).collect::<Vec<_>>()
+    };
+    let seed = ["github: hmac-sha256", "linear: hmac-sha256"];
+    assert_eq!(sources(DEFAULT), seed);
+    assert_eq!(sources(&with_kafka("", "")), [seed[0], "kafka: transport", seed[1]]);
+    assert_eq!(sources(&with_kafka("source = \"orders\"", "")), [seed[0], seed[1], "orders: transport"]);
+    // A record that names its own source gets only those that the contract describes.
+    assert_eq!(sources(&with_kafka("source = \"{ce_source}\"", "")), seed);
+    // What the contract describes is as it says.
+    let signed = "[sources.kafka]\npreset = \"standard-webhooks\"\nsecret_env = \"S\"";
+    assert_eq!(sources(&with_kafka("", signed)), ["kafka: standard-webhooks"]);
+}
+
+#[test]
+fn a_transport_is_no_proof_where_nothing_vouches() {
+    let section = "[sources.orders]\npreset = \"kafka\"";
+    let found = findings(&format!("{DEFAULT}\n{section}")).join("\n");
+    assert!(found.contains("mute_source") && found.contains("`orders`"), "{found}");
+    assert_eq!(findings(&with_kafka("source = \"orders\"", section)), [""; 0]);
+}

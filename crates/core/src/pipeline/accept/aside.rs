@@ -32,6 +32,13 @@ impl Acceptor {
         match self.append_letter(&letter).await {
             Ok(()) => {
                 self.notes.0.dead_letter(&topic);
+                tracing::warn!(
+                    ingress_adapter = %adapter,
+                    position = letter.position,
+                    reason = letter.reason,
+                    delivery_state = "dead_letter",
+                    "what was refused was set aside"
+                );
                 Ok(())
             }
             Err(error) => {
@@ -56,5 +63,10 @@ impl Acceptor {
 async fn append(acceptor: &Acceptor, letter: &DeadLetter) -> Result<(), AppendError> {
     let topic: &Topic = &acceptor.dead_letters;
     let record = Record { key: letter.position.clone().into(), value: letter.encode() };
-    acceptor.store.log.append(topic, vec![record]).await.map(drop)
+    let appended =
+        tokio::time::timeout(acceptor.store.timeout, acceptor.store.log.append(topic, vec![record]));
+    let late =
+        || AppendError::Unavailable { reason: "the log did not answer in time".to_owned(), after: None };
+    // A late success is a second letter when it is tried again, and no lost one.
+    appended.await.map_err(|_elapsed| late())?.map(drop)
 }

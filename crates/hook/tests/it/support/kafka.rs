@@ -1,6 +1,10 @@
 //! The broker that `cargo xtask test` started, as the tests of the binary use it.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::{
+    io::Write,
+    process::{Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+};
 
 use hook_broker::Jars;
 
@@ -33,4 +37,16 @@ pub(crate) fn open(hook: &mut Hook) {
     hook.set_variable("KAFKA_BROKERS", &hook_broker::shared());
     hook.set_variable("KAFKA_SECURITY_PROTOCOL", "plaintext");
     hook.set_variable("KAFKA_ALLOW_PLAINTEXT", "true");
+}
+
+/// Runs `kcat` on the shared broker with this input, and returns what it printed.
+pub(crate) fn kcat(args: &[&str], input: &str) -> String {
+    let mut command = Command::new("kcat");
+    command.args(["-b", &hook_broker::shared()]).args(args);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut kcat = command.spawn().expect("`kcat` is installed (`apt-get install kcat`)");
+    kcat.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let done = kcat.wait_with_output().unwrap();
+    assert!(done.status.success(), "{args:?}: {}", String::from_utf8_lossy(&done.stderr));
+    String::from_utf8(done.stdout).unwrap()
 }

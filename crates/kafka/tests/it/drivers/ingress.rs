@@ -50,7 +50,8 @@ async fn records_of_every_kind_come_in() {
     let own = event("acme", "{\"n\" : 1}");
     let attributes =
         [("ce_specversion", "1.0"), ("ce_id", "A1"), ("ce_source", "/orders"), ("ce_type", "order.placed")];
-    let structured = br#"{"specversion":"1.0","id":"A2","source":"/orders","type":"order.paid","data":{"n":2}}"#;
+    let structured =
+        br#"{"specversion":"1.0","id":"A2","source":"/orders","type":"order.paid","data":{"n":2}}"#;
     other.send(Some("k1"), Some(b"{\"a\" : 1}"), &[("x-event-type", "order")]).await;
     other.send(None, Some(b"plain text"), &[]).await;
     other.send(None, Some(&[0xff, 0xfe]), &[]).await;
@@ -72,10 +73,14 @@ async fn records_of_every_kind_come_in() {
     ];
     assert_eq!(pipeline.bodies(), bodies);
     let taken = pipeline.taken();
-    let header = |at: usize, name: &str| taken[at].headers.get(name).map(|value| value.to_str().unwrap().to_owned());
+    let header =
+        |at: usize, name: &str| taken[at].headers.get(name).map(|value| value.to_str().unwrap().to_owned());
     assert_eq!((header(0, "kafka-key"), header(3, "kafka-key")), (Some("k1".into()), Some("k2".into())));
     assert_eq!(header(4, "webhook-id"), Some(own.id.to_string()));
-    assert_eq!((header(5, "ce_type"), header(6, "ce_type")), (Some("order.placed".into()), Some("order.paid".into())));
+    assert_eq!(
+        (header(5, "ce_type"), header(6, "ce_type")),
+        (Some("order.placed".into()), Some("order.paid".into()))
+    );
     assert!(header(1, "kafka-record").unwrap().starts_with(&format!("{topic}/0/1/")));
     for raw in &taken {
         assert_eq!(raw.source, "kafka");
@@ -89,7 +94,9 @@ async fn records_of_every_kind_come_in() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_source_is_named_by_the_contract_or_by_the_record() {
     let (brokers, environment) = shared();
-    for (key, expected) in [("source = 'orders'", ["orders", "orders"]), ("source = '{x-from}'", ["shop", ""])] {
+    for (key, expected) in
+        [("source = 'orders'", ["orders", "orders"]), ("source = '{x-from}'", ["shop", ""])]
+    {
         let topic = topic(&brokers, 1, &[]).await;
         let other = Other::to(&brokers, &topic);
         other.send(None, Some(b"1"), &[("x-from", "shop")]).await;
@@ -168,7 +175,9 @@ async fn what_cannot_be_stored_now_is_offered_again_in_order_and_nothing_is_comm
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_group_begins_where_it_is_told_and_decides_it_once() {
     let (brokers, environment) = shared();
-    for (start, expected) in [("", 2..4), ("start_from = 'now'", 2..2), ("start_from = '2020-01-01T00:00:00Z'", 2..4)] {
+    for (start, expected) in
+        [("", 2..4), ("start_from = 'now'", 2..2), ("start_from = '2020-01-01T00:00:00Z'", 2..4)]
+    {
         let topic = topic(&brokers, 1, &[]).await;
         let other = Other::to(&brokers, &topic);
         other.send(None, Some(b"2"), &[]).await;

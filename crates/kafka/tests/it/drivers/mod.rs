@@ -170,9 +170,9 @@ impl Other {
     }
 
     async fn send(&self, key: Option<&str>, value: Option<&[u8]>, headers: &[(&str, &str)]) {
-        let all = headers.iter().fold(OwnedHeaders::new(), |all, (key, value)| {
-            all.insert(Header { key, value: Some(*value) })
-        });
+        let all = headers
+            .iter()
+            .fold(OwnedHeaders::new(), |all, (key, value)| all.insert(Header { key, value: Some(*value) }));
         let mut record = FutureRecord::<str, [u8]>::to(&self.topic).headers(all);
         record.key = key;
         record.payload = value;

@@ -41,7 +41,10 @@ async fn every_key_mode_keys_its_records() {
                 _ => None,
             };
             assert_eq!(record.key, expected, "{mode}");
-            assert!(record.key.is_none() || partitions(&record.key).len() == 1, "{mode}: a key is in one partition");
+            assert!(
+                record.key.is_none() || partitions(&record.key).len() == 1,
+                "{mode}: a key is in one partition"
+            );
             assert_eq!(Event::decode(&record.value).unwrap(), *event);
         }
     }
@@ -52,7 +55,9 @@ async fn every_body_and_header_arrives() {
     let (brokers, environment) = shared();
     for body in ["envelope", "payload", "cloudevents", "cloudevents_binary"] {
         let topic = topic(&brokers, 1, &[]).await;
-        let text = format!("topic = '{topic}'\nkey_mode = 'none'\nbody = '{body}'\nheaders = {{ team = 'reviews' }}");
+        let text = format!(
+            "topic = '{topic}'\nkey_mode = 'none'\nbody = '{body}'\nheaders = {{ team = 'reviews' }}"
+        );
         let event = event("k", "{\"n\" : 1.50}");
         output(&text, environment.clone()).await.deliver(&event).await.unwrap();
         let record = records(&brokers, &topic, 1).await.remove(0);
@@ -98,13 +103,15 @@ async fn a_template_sends_each_event_to_its_topic() {
 #[tokio::test(flavor = "multi_thread")]
 async fn only_a_record_that_is_too_large_alone_is_refused() {
     let (brokers, environment) = shared();
-    let topic = topic(&brokers, 1, &[("max.message.bytes", "20000"), ("compression.type", "uncompressed")]).await;
+    let topic =
+        topic(&brokers, 1, &[("max.message.bytes", "20000"), ("compression.type", "uncompressed")]).await;
     let text = format!("topic = '{topic}'\nkey_mode = 'none'\nbody = 'payload'");
     let egress = output(&text, environment).await;
     // Together far above the limit, each below it. Nothing here can be compressed.
     let body = |bytes: usize| {
         let noise = hook_event::Entropy::SYSTEM.bytes::<4096>();
-        let text: String = noise.iter().map(|byte| char::from(b'0' + byte % 75)).filter(|c| *c != '\\').collect();
+        let text: String =
+            noise.iter().map(|byte| char::from(b'0' + byte % 75)).filter(|c| *c != '\\').collect();
         format!("\"{}\"", text.repeat(bytes / text.len() + 1).chars().take(bytes).collect::<String>())
     };
     let events: Vec<Event> = (0..32).map(|_| event("k", &body(8_000))).collect();

@@ -46,7 +46,12 @@ async fn a_topic_that_is_not_there_halts_its_destination_until_somebody_makes_it
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_password_halts_one_and_keeps_the_other_waiting() {
-    let user = Sasl { mechanism: Mechanism::ScramSha256, user: "hook".into(), password: "right1".into(), over: None };
+    let user = Sasl {
+        mechanism: Mechanism::ScramSha256,
+        user: "hook".into(),
+        password: "right1".into(),
+        over: None,
+    };
     let kafka = start(Options::single_node().security(Security::Sasl(user))).await;
     let topic = unique();
     create(&kafka.internal(), &topic, 1, &[]).await;
@@ -90,7 +95,8 @@ async fn brokers_that_are_not_there_are_waited_for() {
         assert!(matches!(answer, Some(DeliverError::Unavailable(_))), "{answer:?}");
     }
     let pipeline = Pipeline::willing();
-    let running = ingress("topics = ['orders']\ngroup_id = 'g'\nstart_from = 'now'", open(nobody), &pipeline).await;
+    let running =
+        ingress("topics = ['orders']\ngroup_id = 'g'\nstart_from = 'now'", open(nobody), &pipeline).await;
     tokio::task::yield_now().await;
     running.stop().await;
 }
@@ -146,7 +152,11 @@ async fn a_broker_that_is_killed_loses_nothing_that_was_delivered_or_brought_in(
     running.stop().await;
     assert_eq!(came(), wanted);
     let there = records(&brokers, &topic, EVENTS).await;
-    assert!(there.len() <= EVENTS + repeated, "{} records of {EVENTS} events, {repeated} repeated", there.len());
+    assert!(
+        there.len() <= EVENTS + repeated,
+        "{} records of {EVENTS} events, {repeated} repeated",
+        there.len()
+    );
     assert!(pipeline.aside().is_empty());
     // Alive after it all.
     Other::to(&brokers, &topic).send(None, Some(b"1"), &[]).await;

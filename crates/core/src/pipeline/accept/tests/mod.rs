@@ -1,6 +1,7 @@
 //! Accept, tried step by step over a log in memory.
 
 mod answers;
+mod aside;
 mod batches;
 mod hooks;
 mod limits;
