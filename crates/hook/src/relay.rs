@@ -52,12 +52,19 @@ pub(crate) fn of_process(plan: &Plan, roles: Roles) -> Vec<BridgePlan> {
     plan.relay.bridges.iter().filter(runs).cloned().collect()
 }
 
-/// The topics of the log that bridges carry on.
+/// The topics of the log that somebody carries on: bridges, and in Kafka whoever reads
+/// what no destination does, for this process cannot know.
 pub(crate) fn carried(plan: &Plan) -> TopicSet {
     let bridges: Vec<_> =
         plan.relay.bridges.iter().filter(|bridge| bridge.from == End::Log).cloned().collect();
     let dead_letters = plan.log.dead_letters.clone();
-    TopicSet::matching(move |topic| bridges.iter().any(|bridge| bridge.reads(topic, &dead_letters)))
+    let routes = plan.destinations.iter().flat_map(|destination| &destination.routes);
+    let read: Vec<_> = routes.map(|route| route.topics.clone()).collect();
+    let open = matches!(plan.log.backend, plan::Backend::Kafka(_));
+    TopicSet::matching(move |topic| {
+        bridges.iter().any(|bridge| bridge.reads(topic, &dead_letters))
+            || (open && !read.iter().any(|topics| topics.matches(topic.as_str())))
+    })
 }
 
 /// Builds bridges; `own` is the log of this process, where it has one.

@@ -23,6 +23,7 @@ const PRAGMAS: &str = "
     pragma synchronous = normal;
     pragma wal_autocheckpoint = 4000;
     pragma cache_size = -8192;
+    pragma journal_size_limit = 67108864;
     pragma busy_timeout = 5000;
     pragma trusted_schema = off;
     pragma temp_store = memory;";
