@@ -37,6 +37,8 @@ const HANDOVER: Duration = Duration::from_secs(10);
 /// After so long without a poll the group gives a member up.
 const POLLED_WITHIN: &str = "60000";
 const POLL: Duration = Duration::from_millis(25);
+/// When the same trouble is told again.
+const TOLD_AGAIN: Duration = Duration::from_secs(600);
 /// Records in one go.
 const MOST_POLLED: usize = 512;
 /// The wait before a client is tried again that could not be made or could not begin.
@@ -149,7 +151,6 @@ impl Reader {
             match polled {
                 Ok(message) => {
                     self.health.reached();
-                    told.forget();
                     if let Some(lane) =
                         self.held.lanes().get(&(message.topic().to_owned(), message.partition()))
                     {
@@ -203,21 +204,18 @@ impl Reader {
     }
 }
 
-/// What was told already, and is repeated only after something was read.
+/// What was told already, and is not repeated for a while: librdkafka says it every few seconds.
 #[derive(Default)]
-struct Told(Vec<Code>);
+struct Told(Vec<(Code, Instant)>);
 
 impl Told {
     fn once(&mut self, code: Code) -> bool {
-        let new = !self.0.contains(&code);
+        self.0.retain(|(_, at)| at.elapsed() < TOLD_AGAIN);
+        let new = self.0.iter().all(|(told, _)| *told != code);
         if new {
-            self.0.push(code);
+            self.0.push((code, Instant::now()));
         }
         new
-    }
-
-    fn forget(&mut self) {
-        self.0.clear();
     }
 }
 
