@@ -97,6 +97,9 @@ fn a_source_that_an_ingress_vouches_for_needs_no_section() {
     assert_eq!(sources(DEFAULT), seed);
     assert_eq!(sources(&with_kafka("", "")), [seed[0], "kafka: transport", seed[1]]);
     assert_eq!(sources(&with_kafka("source = \"orders\"", "")), [seed[0], seed[1], "orders: transport"]);
+    // Where nothing comes in over HTTP, nobody needs the secrets of what would.
+    let alone = with_kafka("", "").replace("[\"http-ingress\", \"topic\"]", "[\"topic\"]");
+    assert_eq!(sources(&alone), ["kafka: transport"]);
     // A record that names its own source gets only those that the contract describes.
     assert_eq!(sources(&with_kafka("source = \"{ce_source}\"", "")), seed);
     // What the contract describes is as it says.

@@ -68,7 +68,7 @@ pub(super) fn resolve(
         admin: AdminPlan { bind: contract.admin.bind },
         transports: transports(contract, report),
     };
-    vouched_for(&mut plan);
+    vouched_for(contract, &mut plan);
     outputs(contract, &plan, report);
     Some(plan)
 }
@@ -318,11 +318,15 @@ pub(super) fn start_from(text: &w::Text, report: &mut Report) -> StartFrom {
     }
 }
 
-/// A source that an ingress vouches for needs no section of its own.
-fn vouched_for(plan: &mut Plan) {
-    let named =
-        plan.ingress.iter().filter_map(|adapter| adapter.config.source()?.literal().map(str::to_owned));
-    for name in named.collect::<Vec<_>>() {
+/// A source that an ingress vouches for needs no section of its own. Where nothing else
+/// comes in, the sources that seed contracts have without saying so are not needed either.
+fn vouched_for(contract: &Contract, plan: &mut Plan) {
+    let named = |adapter: &IngressPlan| adapter.config.source()?.literal().map(str::to_owned);
+    let names: Vec<Option<String>> = plan.ingress.iter().map(named).collect();
+    if contract.sources.is_none() && !names.is_empty() && names.iter().all(Option::is_some) {
+        plan.sources.clear();
+    }
+    for name in names.into_iter().flatten() {
         if let Some(preset) = source::vouched_for() {
             plan.sources.entry(name).or_insert(preset);
         }
