@@ -241,6 +241,57 @@ async fn restart(kafka: &Arc<Kafka>) {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn from_cluster_to_cluster_everything_arrives_in_order_though_the_target_is_killed() {
+    let (near, far) = blocking(|| (broker(), broker())).await;
+    let made = Arc::clone(&near);
+    blocking(move || create(&made, "in")).await;
+    let brokers = (near.bootstrap(), far.bootstrap());
+    let mut hook = Hook::new(move |bind| {
+        let cluster = |name: &str, brokers: &str| {
+            format!(
+                "[relay.clusters.{name}]\nbrokers = [{brokers:?}]\nsecurity_protocol = \"plaintext\"\nallow_plaintext = true\n"
+            )
+        };
+        contract(bind, &[])
+            .replace("serve_routes = [\"all\"]", "serve_routes = [\"all\"]\nrelay_bridges = [\"copy\"]")
+            + &cluster("near", &brokers.0)
+            + &cluster("far", &brokers.1)
+            + "[[relay.bridges]]\nid = \"copy\"\nfrom = \"near\"\nto = \"far\"\ntopics = [\"in\"]\noutput_topic = \"out\"\nmode = \"raw\"\n"
+    });
+    hook.spawn_with(&["relay"]);
+    for round in 0..4 {
+        produce(&near, round * PER_ROUND..(round + 1) * PER_ROUND).await;
+        match round {
+            1 => {
+                far.kill(1).unwrap();
+                pause(Duration::from_secs(1)).await;
+                restart(&far).await;
+            }
+            2 => {
+                hook.kill();
+                hook.spawn_with(&["relay"]);
+            }
+            _ => {}
+        }
+    }
+    let all = 4 * PER_ROUND;
+    let since = Instant::now();
+    let mut firsts = HashMap::<String, Vec<usize>>::new();
+    while since.elapsed() < SETTLED_WITHIN && firsts.values().map(Vec::len).sum::<usize>() < all {
+        firsts.clear();
+        let mut seen = HashSet::new();
+        for (key, value) in consume(&far, "out", 10 * all, Duration::from_secs(4)).await {
+            if seen.insert(value.clone()) {
+                firsts.entry(key).or_default().push(value.parse().unwrap());
+            }
+        }
+    }
+    hook.stop().await;
+    assert_eq!(firsts.values().map(Vec::len).sum::<usize>(), all, "all arrived");
+    assert!(firsts.values().all(|numbers| numbers.is_sorted()), "each key's first in order");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn flags_that_cannot_work_are_refused_and_figures_are_served() {
     let hook = relay_without_brokers();

@@ -150,3 +150,23 @@ fn fetching_pauses_while_the_reader_is_behind() {
     place.step(MOST_READY / 2);
     assert!(!place.is_full() && place.has_room());
 }
+
+#[test]
+fn only_what_was_given_out_in_this_turn_is_held() {
+    let mut place = place();
+    let held = |place: &Place, positions: &[(u32, u64)]| {
+        let positions: Vec<_> = positions.iter().map(|(number, offset)| at(*number, *offset)).collect();
+        place.holds(&positions)
+    };
+    assert!(held(&place, &[(0, 6), (1, 5)]));
+    assert!(!held(&place, &[(0, 6), (2, 0)]), "a lane that it never had");
+    place.leave(&[lane(0)]);
+    assert!(held(&place, &[(0, 6)]), "while it is handed over, what was begun may be finished");
+    place.left(&[lane(0)]);
+    assert!(!held(&place, &[(0, 6), (1, 6)]), "the lane went");
+    place.got([lane(0)]);
+    assert!(!held(&place, &[(0, 6)]), "and came back, but nothing was given out since");
+    place.admit(entry(0, 7));
+    while place.step(9).is_some() {}
+    assert!(held(&place, &[(0, 7)]) && !held(&place, &[(0, 6)]), "only what came since");
+}

@@ -205,6 +205,61 @@ async fn what_cannot_go_is_told_of_and_blocks_nobody() {
     assert_eq!(running.stop().await.dead_lettered, 1);
 }
 
+/// A topic with a setting of its own, made by Kafka's tool.
+async fn create(topic: &Topic, setting: &'static str) {
+    let topic = topic.to_string();
+    let made = tokio::task::spawn_blocking(move || {
+        let brokers = hook_broker::shared();
+        let args = ["--bootstrap-server", &brokers, "--create", "--topic", &topic, "--config", setting];
+        hook_broker::Jars::of_tests().unwrap().run("org.apache.kafka.tools.TopicCommand", &args, "").unwrap();
+    });
+    made.await.unwrap();
+}
+
+/// Carries these to a topic that takes not all of them; what arrives, and the letters.
+async fn carry_to(setting: &'static str, records: Vec<Record>, good: usize) -> (Vec<Bytes>, Vec<DeadLetter>) {
+    let world = World::new().await;
+    create(&world.topic("out"), setting).await;
+    let bad = records.len() - good;
+    world.append("in.a", records).await;
+    let mut plan = world.plan(RelayMode::Raw);
+    plan.max_retries = 1;
+    let running = world.run(&plan, world.link("one"));
+    let letters = world.wait_for("dlq", bad).await;
+    let carried = world.wait_for("out", good).await;
+    let status = running.stop().await;
+    assert_eq!((status.carried, status.dead_lettered), (good as u64, bad as u64));
+    let letters = letters.iter().map(|entry| DeadLetter::decode(&entry.value).unwrap());
+    (carried.into_iter().map(|entry| entry.value).collect(), letters.collect())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_above_the_targets_limit_becomes_a_dead_letter() {
+    // Not to be compressed: the broker counts what it gets.
+    let mut seed = 1_u64;
+    let large: Vec<u8> = (0..300_000)
+        .map(|_| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            seed.to_be_bytes()[0]
+        })
+        .collect();
+    let records = vec![record("k", b"1"), record("k", &large), record("k", b"2")];
+    let (carried, letters) = carry_to("max.message.bytes=100000", records, 2).await;
+    assert_eq!(carried, [&b"1"[..], b"2"]);
+    assert!(letters[0].error.contains("larger than the log's limit"), "{}", letters[0].error);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_broker_refuses_becomes_a_dead_letter() {
+    // A topic that keeps the last record of each key takes none without one.
+    let records = vec![record("a", b"1"), record("", b"no key"), record("b", b"2")];
+    let (mut carried, letters) = carry_to("cleanup.policy=compact", records, 2).await;
+    carried.sort();
+    assert_eq!(carried, [&b"1"[..], b"2"]);
+    assert_eq!((letters[0].reason.as_str(), letters[0].attempts), ("refused", 2));
+    assert_eq!(letters[0].envelope, &b"no key"[..]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn two_share_the_work_and_one_can_go() {
     let world = World::new().await;

@@ -171,14 +171,17 @@ impl Engine {
     fn admit(&mut self, entry: Entry) {
         let outcome = match map(&self.plan, &entry) {
             Ok((topic, record)) => Outcome::Carry(topic, record),
-            Err(error) => Outcome::Letter(self.letter(&entry, Reason::Malformed, &error, 0)),
+            Err(error) => Outcome::Letter(self.malformed(&entry, &error)),
         };
         self.pending.push(Item { entry, outcome, tries: 0 });
     }
 
-    fn letter(&self, entry: &Entry, reason: Reason, error: &str, attempts: u32) -> hook_log::Record {
-        note::given_up(&self.plan.id, &entry.position, reason.as_str(), error);
-        Letter { bridge: &self.plan.id, entry, reason, error, attempts, at: self.clock.now() }.encode()
+    fn malformed(&self, entry: &Entry, error: &str) -> hook_log::Record {
+        // What the decoder says may quote the record, so it is kept with the record alone.
+        let told = "it is no event, or names no topic; see its dead letter";
+        let reason = Reason::Malformed;
+        note::given_up(&self.plan.id, &entry.position, reason.as_str(), told);
+        Letter { bridge: &self.plan.id, entry, reason, error, attempts: 0, at: self.clock.now() }.encode()
     }
 
     fn carried(&mut self, count: usize, batch: &Batch) {
