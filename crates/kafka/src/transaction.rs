@@ -34,6 +34,8 @@ use crate::{
 const ENDED_WITHIN: Duration = Duration::from_secs(15);
 /// How long one question to the coordinator may take.
 const ASKED: Duration = Duration::from_secs(15);
+/// The first wait before a question is asked again.
+const AGAIN_AFTER: Duration = Duration::from_millis(5);
 /// How often a commit is asked for that was not answered.
 const COMMITS: u32 = 2;
 
@@ -64,6 +66,9 @@ impl Producer {
         let mut config = append::config(&cluster.settings);
         config.set("transactional.id", name);
         config.set("transaction.timeout.ms", ENDED_WITHIN.as_millis().to_string());
+        // The coordinator is asked again this soon when it is not done with the transaction
+        // before: that is the usual case, and every record waits for it.
+        config.set("retry.backoff.ms", AGAIN_AFTER.as_millis().to_string());
         let reports = Reports { context: Context(Arc::clone(health)), failure: Mutex::default() };
         let producer: ThreadedProducer<Reports> = config.create_with_context(reports)?;
         producer.init_transactions(ASKED)?;
