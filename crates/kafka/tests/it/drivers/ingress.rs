@@ -202,6 +202,7 @@ async fn a_new_group_begins_where_it_is_told_and_decides_it_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_of_a_group_share_the_partitions_and_take_over() {
+    const PARTITIONS: usize = 4;
     let (brokers, environment) = shared();
     let topic = topic(&brokers, 4, &[]).await;
     let other = Other::to(&brokers, &topic);
@@ -226,7 +227,9 @@ async fn two_of_a_group_share_the_partitions_and_take_over() {
     let missing = || (0..sent).filter(|n| !all().contains(&n.to_string())).count();
     until("everything", async || missing() == 0).await;
     second.stop().await;
-    assert_eq!(all().len(), sent, "handed over without a repetition");
+    // At least once: a partition goes with one record at work at most, which may come again.
+    let again = all().len() - sent;
+    assert!(again <= PARTITIONS, "{again} came again");
 }
 
 #[tokio::test(flavor = "multi_thread")]
